@@ -453,6 +453,21 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
+// An error about a query names parameters and values as the documentation spells them.
+func TestErrorsOfQueriesNameWhatToType(t *testing.T) {
+	r := start(t)
+	for path, want := range map[string]string{
+		"/v1/runs?size=3":                                    "size: is not a known parameter; allowed are pool, state, outcome, page_size, page_token",
+		"/v1/data/daily_prices/condition?from=1":             "from: is not a known parameter; allowed are pool, start_date, end_date, version",
+		"/v1/data/daily_prices/condition?table=daily_basics": "table: is given in the path; allowed are pool, start_date, end_date, version",
+		"/v1/data?pool=target":                               `pool: \"target\" is not allowed: allowed are targets, universe`,
+	} {
+		if resp, body := r.do(t, "GET", path, ""); resp.StatusCode != 400 || !strings.Contains(string(body), `"message":"`+want+`"`) {
+			t.Errorf("%s: %d %s", path, resp.StatusCode, body)
+		}
+	}
+}
+
 func TestRequestsInTheirForms(t *testing.T) {
 	r := start(t)
 	for _, body := range []string{

@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// strictQuery rejects query parameters that grpc-gateway would ignore: unknown names and
-// enum values. An enum value may be short, as in pool=universe.
+// strictQuery rejects query parameters that grpc-gateway would ignore: unknown names, names
+// of the path, and enum values. An enum value may be short, as in pool=universe.
 type strictQuery struct{ runtime.DefaultQueryParser }
 
 // Parse implements runtime.QueryParameterParser.
@@ -24,7 +24,10 @@ func (q *strictQuery) Parse(msg proto.Message, values url.Values, filter *utilit
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		texts, fd := values[key], fieldNamed(md, key)
 		if fd == nil {
-			return mark(clip(key), "is not a known parameter; allowed are %s", fieldNames(md))
+			return mark(clip(key), "is not a known parameter; allowed are %s", parameterNames(md, filter))
+		}
+		if inPath(fd, filter) {
+			return mark(string(fd.Name()), "is given in the path; allowed are %s", parameterNames(md, filter))
 		}
 		if given[fd.Name()] {
 			return mark(string(fd.Name()), "is given twice, under both its names")
@@ -41,7 +44,7 @@ func (q *strictQuery) Parse(msg proto.Message, values url.Values, filter *utilit
 			case protoreflect.EnumKind:
 				name, ok := enumName(fd.Enum(), text)
 				if !ok {
-					return mark(string(fd.Name()), "%q is not allowed: allowed are %s", clip(text), enumNames(fd.Enum()))
+					return mark(string(fd.Name()), "%q is not allowed: allowed are %s", clip(text), shortNames(fd.Enum()))
 				}
 				texts[i] = name
 			case protoreflect.Int32Kind, protoreflect.Int64Kind:
@@ -58,6 +61,42 @@ func (q *strictQuery) Parse(msg proto.Message, values url.Values, filter *utilit
 	return q.DefaultQueryParser.Parse(msg, values, filter)
 }
 
+// inPath reports whether a field is in the path of its request.
+func inPath(fd protoreflect.FieldDescriptor, filter *utilities.DoubleArray) bool {
+	return filter != nil && filter.HasCommonPrefix([]string{string(fd.Name())})
+}
+
+// parameterNames are the names of parameters, as the documentation spells them.
+func parameterNames(md protoreflect.MessageDescriptor, filter *utilities.DoubleArray) string {
+	var names []string
+	for i := range md.Fields().Len() {
+		if fd := md.Fields().Get(i); !inPath(fd, filter) {
+			names = append(names, string(fd.Name()))
+		}
+	}
+	if len(names) == 0 {
+		return "no parameters"
+	}
+	return strings.Join(names, ", ")
+}
+
+// shortNames are the valid values of a parameter without their prefix: targets, universe.
+func shortNames(ed protoreflect.EnumDescriptor) string {
+	prefix := enumPrefix(ed)
+	var names []string
+	for i := range ed.Values().Len() {
+		if v := ed.Values().Get(i); v.Number() != 0 {
+			names = append(names, strings.ToLower(strings.TrimPrefix(string(v.Name()), prefix)))
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// enumPrefix is what the names of an enum begin with.
+func enumPrefix(ed protoreflect.EnumDescriptor) string {
+	return strings.TrimSuffix(string(ed.Values().Get(0).Name()), "UNSPECIFIED")
+}
+
 // enumName is the canonical name of a value that is given in full, without its prefix, in
 // any case, or as its number.
 func enumName(ed protoreflect.EnumDescriptor, text string) (string, bool) {
@@ -67,8 +106,7 @@ func enumName(ed protoreflect.EnumDescriptor, text string) (string, bool) {
 		}
 		return "", false
 	}
-	prefix := strings.TrimSuffix(string(ed.Values().Get(0).Name()), "UNSPECIFIED")
-	for _, name := range []string{text, prefix + strings.ToUpper(text)} {
+	for _, name := range []string{text, enumPrefix(ed) + strings.ToUpper(text)} {
 		if v := ed.Values().ByName(protoreflect.Name(name)); v != nil {
 			return string(v.Name()), true
 		}
