@@ -125,6 +125,12 @@ func (g *gateway) writeError(w http.ResponseWriter, r *http.Request, httpCode in
 	w.Write(append(errorJSON(s), '\n')) // the caller has disconnected
 }
 
+// fail answers with an error of the gateway itself. Those of an RPC name the address of
+// this process already.
+func (g *gateway) fail(w http.ResponseWriter, r *http.Request, httpCode int, err error) {
+	g.writeError(w, r, httpCode, transport.TellStatus(transport.ToStatus(err), g.say))
+}
+
 // retryAfter sets the Retry-After header if a status has a retry time.
 func retryAfter(h http.Header, s *status.Status) {
 	for _, detail := range s.Details() {
@@ -161,14 +167,14 @@ func (g *gateway) onRouteError(_ context.Context, _ *runtime.ServeMux, _ runtime
 		w.Header().Set("Allow", g.allowed(r.URL))
 		g.methodNotAllowed(w, r)
 	case http.StatusNotFound:
-		g.writeError(w, r, code, transport.ToStatus(fault.New(fault.NotFound,
-			clip("There is no resource at "+r.URL.Path+"; see /openapi.json."), "kind", "path", "id", clip(r.URL.Path))))
+		g.fail(w, r, code, fault.New(fault.NotFound,
+			clip("There is no resource at "+r.URL.Path+"; see /openapi.json."), "kind", "path", "id", clip(r.URL.Path)))
 	default:
-		g.writeError(w, r, http.StatusBadRequest, transport.ToStatus(fault.Invalid("path", "is malformed")))
+		g.fail(w, r, http.StatusBadRequest, fault.Invalid("path", "is malformed"))
 	}
 }
 
 func (g *gateway) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	g.writeError(w, r, http.StatusMethodNotAllowed, transport.ToStatus(
-		fault.Invalid("method", "%s is not served at %s; see /openapi.json", clip(r.Method), clip(r.URL.Path))))
+	g.fail(w, r, http.StatusMethodNotAllowed,
+		fault.Invalid("method", "%s is not served at %s; see /openapi.json", clip(r.Method), clip(r.URL.Path)))
 }

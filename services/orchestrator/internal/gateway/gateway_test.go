@@ -453,6 +453,14 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
+// Commands in the gateway's own errors have the address of this process, too.
+func TestCommandInErrorOfTheGatewayReachesHere(t *testing.T) {
+	r := start(t, func(c *Config) { c.Say = func(text string) string { return strings.ReplaceAll(text, "localhost:7780", "here:1") } })
+	if resp, body := r.do(t, "GET", "/v1/nothing", ""); resp.StatusCode != 404 || !strings.Contains(string(body), "curl here:1/openapi.json") {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+}
+
 // An error about a query names parameters and values as the documentation spells them.
 func TestErrorsOfQueriesNameWhatToType(t *testing.T) {
 	r := start(t)

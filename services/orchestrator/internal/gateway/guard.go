@@ -43,8 +43,8 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 		}
 	}
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		g.writeError(w, r, http.StatusForbidden, transport.ToStatus(
-			fault.Invalid("origin", "is a different site; browsers may send changes only from the service's own pages")))
+		g.fail(w, r, http.StatusForbidden,
+			fault.Invalid("origin", "is a different site; browsers may send changes only from the service's own pages"))
 	}))
 	next = origin.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -55,20 +55,20 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 			}
 			if p != nil {
 				g.log.Error("request panicked", "method", r.Method, "path", clip(r.URL.Path), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-				g.writeError(w, r, http.StatusInternalServerError, transport.ToStatus(fault.New(fault.Internal, transport.InternalMessage)))
+				g.fail(w, r, http.StatusInternalServerError, fault.New(fault.Internal, transport.InternalMessage))
 			}
 		}()
 		h := w.Header()
 		g.secureHeaders(h)
 		if code, err := tooLong(r); err != nil {
 			h.Set("Connection", "close")
-			g.writeError(w, r, code, transport.ToStatus(err))
+			g.fail(w, r, code, err)
 			return
 		}
 		if !g.hostAllowed(r.Host) {
 			h.Set("Connection", "close")
-			g.writeError(w, r, http.StatusMisdirectedRequest, transport.ToStatus(
-				fault.Invalid("host", "%.100q is not a loopback name; use localhost or 127.0.0.1, or name the host in --public-hosts", r.Host)))
+			g.fail(w, r, http.StatusMisdirectedRequest,
+				fault.Invalid("host", "%.100q is not a loopback name; use localhost or 127.0.0.1, or name the host in --public-hosts", r.Host))
 			return
 		}
 		if g.cors(w, r) {
@@ -106,7 +106,7 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 				code, err = http.StatusUnsupportedMediaType, fault.Invalid("content_encoding", "%.100q is not supported; send the body without an encoding", r.Header.Get("Content-Encoding"))
 			}
 			h.Set("Connection", "close") // what was not read of the body is in the way of a next request
-			g.writeError(w, r, code, transport.ToStatus(err))
+			g.fail(w, r, code, err)
 			return
 		}
 		if r.Method == http.MethodHead && !streams(r.URL.Path) && !isRows(r.URL.Path) {

@@ -43,8 +43,8 @@ type Config struct {
 	Metrics http.Handler
 	// Rows of published versions, for /v1/data/{table}.
 	Rows *rows.Source
-	// Say changes each sentence of an error of Rows, as in transport.ServerConfig. Nil changes
-	// nothing.
+	// Say changes each sentence of an error of Rows or of the Server itself, as in
+	// transport.ServerConfig. Nil changes nothing.
 	Say func(string) string
 	// Access authenticates callers.
 	Access Access
