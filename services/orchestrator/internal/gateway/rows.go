@@ -60,7 +60,7 @@ func (g *gateway) serveRows(w http.ResponseWriter, r *http.Request) {
 	}
 	q, f, code, err := rowRequest(r)
 	if err != nil {
-		g.writeError(w, r, code, transport.ToStatus(err))
+		g.fail(w, r, code, err)
 		return
 	}
 	done, err := g.limits.Enter(auth.CallerOf(r.Context()).Account(), true)
@@ -92,9 +92,7 @@ func (g *gateway) serveRows(w http.ResponseWriter, r *http.Request) {
 	if fault.Is(err, fault.DataIncomplete) {
 		code = http.StatusPreconditionFailed
 	}
-	for _, name := range []string{"Content-Disposition", "ETag", "Content-Location", "Trailer", rowCountHeader, digestHeader} {
-		w.Header().Del(name)
-	}
+	undescribe(w.Header())
 	g.writeError(w, r, code, s)
 }
 
@@ -170,8 +168,30 @@ func (g *gateway) serveFile(ctx context.Context, w *patient, r *http.Request, q 
 	w.Header().Set("Cache-Control", "no-cache") // cached copies are revalidated
 	file := &remoteFile{ctx: ctx, worker: g.rows.Worker, id: made.GetFileId(), size: made.GetByteCount()}
 	defer file.drop()
-	http.ServeContent(w, r, "", time.Time{}, file)
+	http.ServeContent(w, onlyBytes(r), "", time.Time{}, file)
 	return file.err
+}
+
+// onlyBytes is a request without a range of an unknown unit, which RFC 9110, 14.2, wants
+// ignored and net/http refuses. The unit may be in any case.
+func onlyBytes(r *http.Request) *http.Request {
+	given := r.Header.Get("Range")
+	if given == "" || strings.HasPrefix(given, "bytes=") {
+		return r
+	}
+	r = r.Clone(r.Context())
+	r.Header.Del("Range")
+	if unit, spans, ok := strings.Cut(given, "="); ok && strings.EqualFold(strings.TrimSpace(unit), "bytes") {
+		r.Header.Set("Range", "bytes="+spans)
+	}
+	return r
+}
+
+// undescribe removes the headers of the rows from a response that has an error instead.
+func undescribe(h http.Header) {
+	for _, name := range []string{"Content-Disposition", "ETag", "Content-Location", "Trailer", rowCountHeader, digestHeader} {
+		h.Del(name)
+	}
 }
 
 // describeRows sets the headers with the metadata of the response.
@@ -377,7 +397,7 @@ type patient struct {
 	gateway *gateway
 	request *http.Request
 	begun   bool
-	refused bool // the requested range; what follows the error is dropped
+	refused bool // the requested range or ETag; what follows the error is dropped
 }
 
 // Write implements http.ResponseWriter.
@@ -418,12 +438,32 @@ func (p *patient) ReadFrom(from io.Reader) (written int64, err error) {
 // WriteHeader implements http.ResponseWriter.
 func (p *patient) WriteHeader(code int) {
 	p.begun = true
-	if code == http.StatusRequestedRangeNotSatisfiable { // net/http would answer in plain text
+	switch code { // net/http would answer in plain text, or with nothing
+	case http.StatusPreconditionFailed:
 		p.refused = true
-		p.gateway.writeError(p.ResponseWriter, p.request, code, transport.ToStatus(fault.Invalid("range", "does not lie within the file; its length is in Content-Range")))
+		etag := p.Header().Get("ETag")
+		undescribe(p.Header())
+		p.Header().Set("ETag", etag) // of the file as it is now
+		p.gateway.fail(p.ResponseWriter, p.request, code, changedFile(etag))
+		return
+	case http.StatusRequestedRangeNotSatisfiable:
+		p.refused = true
+		undescribe(p.Header())
+		problem := "does not lie within the file; its length is in Content-Range"
+		if p.Header().Get("Content-Range") == "" { // net/http could not read it
+			problem = "is not a range of bytes, such as bytes=0-1023"
+		}
+		p.gateway.fail(p.ResponseWriter, p.request, code, fault.Invalid("range", "%s", problem))
 		return
 	}
 	p.ResponseWriter.WriteHeader(code)
+}
+
+// changedFile is the error of an If-Match that names another file.
+func changedFile(etag string) error {
+	err := fault.New(fault.EtagMismatch, fmt.Sprintf("The file is not the one that If-Match names; its ETag is %s.", etag), "kind", "file", "etag", etag)
+	err.Remedy = "Omit If-Match to read the file as it is now. To keep reading the same rows, set version to the X-Afterbell-Version of the first response."
+	return err
 }
 
 // remoteFile reads a file of the worker. It opens a stream at the position of a read, and

@@ -181,6 +181,73 @@ func TestFileArrivesAsItIs(t *testing.T) {
 	}
 }
 
+// A range of a unit other than bytes is ignored, as RFC 9110, 14.2, wants it.
+func TestRangeUnits(t *testing.T) {
+	w := &oneFile{content: []byte("a file of rows")}
+	base := startRows(t, w)
+	for span, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"lines=1-2":  {200, "a file of rows"},
+		"lines":      {200, "a file of rows"},
+		"Bytes=2-5":  {206, "file"},
+		"bytes=2-5":  {206, "file"},
+		"bytes=99-":  {416, "range: does not lie within the file; its length is in Content-Range"},
+		"bytes=line": {416, "range: is not a range of bytes, such as bytes=0-1023"},
+	} {
+		resp, body := get(t, base+"/v1/data/daily_prices.parquet", "Range", span)
+		if resp.StatusCode != want.code || !strings.Contains(body, want.text) {
+			t.Errorf("%s: %d %s", span, resp.StatusCode, body)
+		}
+		if (want.code == 416) == (resp.Header.Get("Content-Disposition") != "") {
+			t.Errorf("%s: %d %v", span, resp.StatusCode, resp.Header)
+		}
+	}
+}
+
+// An If-Match that names another file is answered with an error like all others.
+func TestFileThatHasChanged(t *testing.T) {
+	base := startRows(t, &oneFile{content: []byte("a file of rows")})
+	path := base + "/v1/data/daily_prices.parquet"
+	resp, body := get(t, path, "If-Match", `"another"`)
+	if resp.StatusCode != 412 || resp.Header.Get("Content-Type") != "application/json" || resp.Header.Get("ETag") != `"f"` || resp.Header.Get("Content-Disposition") != "" {
+		t.Errorf("%d %v", resp.StatusCode, resp.Header)
+	}
+	for _, want := range []string{`"reason":"ETAG_MISMATCH"`, `not the one that If-Match names; its ETag is \"f\"`, "Omit If-Match"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%s does not say %s", body, want)
+		}
+	}
+	if resp, body := get(t, path, "If-Match", `"f"`); resp.StatusCode != 200 || body != "a file of rows" {
+		t.Errorf("the same file: %d %s", resp.StatusCode, body)
+	}
+	if resp, body := get(t, path, "If-None-Match", `"f"`); resp.StatusCode != 304 || body != "" {
+		t.Errorf("a copy that is up to date: %d %s", resp.StatusCode, body)
+	}
+}
+
+// get is a response with its body.
+func get(t *testing.T, url, header, value string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set(header, value)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(body)
+}
+
 // A command in an error about rows has the address of this process, like those of other errors.
 func TestCommandInErrorOfRowsReachesHere(t *testing.T) {
 	base := startRows(t, &unpublished{})
