@@ -1,11 +1,13 @@
 package publish_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -231,6 +233,38 @@ func TestReaderKeepsItsVersion(t *testing.T) {
 	}
 	if n := r.rows("daily_prices"); n != 310 {
 		t.Errorf("the next reader sees %d rows, want 310", n)
+	}
+}
+
+// A version that a caller names by mistake is none of the log's business; one that is damaged is.
+func TestLogOfAVersionThatCannotBeRead(t *testing.T) {
+	r := newHarness(t)
+	r.fill()
+	r.publish("run-1")
+	var log bytes.Buffer
+	r.cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	store := publish.New(r.cfg)
+	defer store.Close()
+	acquire := func(name string) {
+		t.Helper()
+		log.Reset()
+		if _, _, err := store.Acquire(t.Context(), name); !fault.Is(err, fault.NotFound) {
+			t.Errorf("version %q: %v", name, err)
+		}
+	}
+	if acquire("20200101T000000.000Z"); log.Len() > 0 {
+		t.Errorf("a version that does not exist: %s", &log)
+	}
+	version := r.manifest().Version
+	for _, remove := range []string{"manifest.json", ""} { // the file, then the whole directory
+		if err := os.RemoveAll(r.path(filepath.Join("versions", version, remove))); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{version, ""} {
+			if acquire(name); !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), version) {
+				t.Errorf("version %q without %q: %q", name, remove, &log)
+			}
+		}
 	}
 }
 

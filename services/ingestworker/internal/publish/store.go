@@ -237,7 +237,11 @@ func (s *Store) load(name string, v *Version) {
 		}
 	}
 	if v.err != nil {
-		s.log.Warn("a published version cannot be read", "version", name, "error", v.err)
+		level := slog.LevelWarn
+		if _, err := os.Stat(v.Dir); errors.Is(err, os.ErrNotExist) && name != s.current() {
+			level = slog.LevelDebug // the caller named a version that was removed, or never existed
+		}
+		s.log.Log(context.Background(), level, "a published version cannot be read", "version", name, "error", v.err)
 		s.mu.Lock()
 		delete(s.open, name) // the next caller tries again
 		s.mu.Unlock()
