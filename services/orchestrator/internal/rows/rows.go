@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
@@ -140,8 +141,18 @@ func (s *Source) Tables(ctx context.Context, pool marketv1.Pool, version string)
 	return resp, s.explain(ctx, pool, err)
 }
 
-// Condition returns the condition of each dataset of a table.
+// Condition returns the condition of each dataset of a table. The table may have its pool
+// before it, as in the path of its rows: targets.daily_prices.
 func (s *Source) Condition(ctx context.Context, req *ingestv1.GetConditionRequest) (*ingestv1.GetConditionResponse, error) {
+	if name, table, ok := strings.Cut(req.GetTable(), "."); ok {
+		if pool := marketv1.Pool(marketv1.Pool_value["POOL_"+strings.ToUpper(name)]); pool != marketv1.Pool_POOL_UNSPECIFIED {
+			if req.GetPool() != marketv1.Pool_POOL_UNSPECIFIED && req.GetPool() != pool {
+				return nil, fault.Invalid("pool", "%s is not the pool of %.80s", poolOf(req.GetPool()), req.GetTable())
+			}
+			req = proto.CloneOf(req)
+			req.Pool, req.Table = pool, table
+		}
+	}
 	resp, err := s.Worker.GetCondition(ctx, req)
 	if err == nil {
 		s.complete(ctx, req.GetPool(), resp.GetConditions())

@@ -75,6 +75,46 @@ func TestRefusalSaysWhatHelps(t *testing.T) {
 	}
 }
 
+// asked is a worker that keeps the request for a condition.
+type asked struct {
+	ingestv1.DataServiceClient
+	request *ingestv1.GetConditionRequest
+}
+
+func (w *asked) GetCondition(_ context.Context, req *ingestv1.GetConditionRequest, _ ...grpc.CallOption) (*ingestv1.GetConditionResponse, error) {
+	w.request = req
+	return &ingestv1.GetConditionResponse{}, nil
+}
+
+// The condition of a table is found under the name of its rows.
+func TestConditionOfATableWithItsPool(t *testing.T) {
+	const targets, universe, unset = marketv1.Pool_POOL_TARGETS, marketv1.Pool_POOL_UNIVERSE, marketv1.Pool_POOL_UNSPECIFIED
+	for _, c := range []struct {
+		table    string
+		pool     marketv1.Pool
+		want     string
+		wantPool marketv1.Pool
+	}{
+		{"daily_prices", unset, "daily_prices", unset},
+		{"daily_prices", targets, "daily_prices", targets},
+		{"targets.daily_prices", unset, "daily_prices", targets},
+		{"targets.daily_prices", targets, "daily_prices", targets},
+		{"universe.daily_prices", unset, "daily_prices", universe},
+		{"unspecified.daily_prices", unset, "unspecified.daily_prices", unset}, // which the worker refuses
+		{"target.daily_prices", unset, "target.daily_prices", unset},
+	} {
+		w := &asked{}
+		_, err := (&Source{Worker: w}).Condition(t.Context(), &ingestv1.GetConditionRequest{Table: c.table, Pool: c.pool})
+		if err != nil || w.request.GetTable() != c.want || w.request.GetPool() != c.wantPool {
+			t.Errorf("%s of %s: %v, %v", c.table, c.pool, w.request, err)
+		}
+	}
+	_, err := (&Source{Worker: &asked{}}).Condition(t.Context(), &ingestv1.GetConditionRequest{Table: "targets.daily_prices", Pool: universe})
+	if f, ok := fault.As(err); !ok || f.Reason != fault.InvalidArgument || f.Message != "pool: universe is not the pool of targets.daily_prices" {
+		t.Errorf("two pools: %v", err)
+	}
+}
+
 // Where nothing is published because no run can fetch anything, the way out is another one.
 func TestNothingPublishedSaysWhatBlocks(t *testing.T) {
 	token := fault.NewIssue(fault.TokenInvalid, "The token is rejected.")
