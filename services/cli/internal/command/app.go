@@ -120,7 +120,13 @@ func (a *app) root(args []string) *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	version := root.Flags().Bool("version", false, a.T("print the version"))
+	root.RunE = func(c *cobra.Command, args []string) error {
+		if *version {
+			return a.versionCommand().RunE(c, args)
+		}
+		return c.Help()
 	}
 	root.Long = root.Short + ".\n\n" + a.T("Exit codes: 0 complete or done, 1 wrong usage or another error, 2 blocked, 3 not complete, 4 not due yet, 5 unreachable.")
 	f := root.PersistentFlags()

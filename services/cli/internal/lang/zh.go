@@ -174,6 +174,7 @@ var chinese = sync.OnceValue(func() map[string]string {
 		"Resume it: %s":          "请恢复它：%s",
 		"Run %s is in progress.": "运行 %s 正在进行。",
 		"Print the version":      "显示版本",
+		"print the version":      "显示版本",
 		"Shows for each pool whether a trade date is complete, what is missing, and when it is fetched next. The default date is the last evening that was due. If the exchange was closed on the date, the previous trading day is used.": "说明每个股票池某个交易日的数据是否完整、缺什么、下次何时请求。不写 --date 时判断最近已到时间的一晚。休市日则判断之前最近的交易日。",
 		"Serve an assistant over standard input and output (MCP, read-only)": "通过标准输入输出为助手提供服务（MCP，只读）",
 		"Serves the tools status, coverage, condition, rows, explain and runs with the Model Context Protocol on standard input and output, until the input ends. The tools are read-only.": "按 Model Context Protocol 在标准输入输出上提供 status、coverage、explain 和 runs 工具，直到输入结束。不能通过它更改任何内容。",
