@@ -196,7 +196,7 @@ func TestExport(t *testing.T) {
 	if part.Rows != 1 || !bytes.Contains(read("few.csv"), []byte("600000.SH")) || !bytes.Contains(read("few.csv"), []byte("factor")) {
 		t.Errorf("%+v: %s", part, read("few.csv"))
 	}
-	if _, got := export(3, p.Config.HTTPAddr, "whole.csv", "--require", "complete", "--from", "2020-01-02"); !strings.Contains(got.err, "DATA_INCOMPLETE") || !strings.Contains(got.err, "Next: afterbell condition daily_prices") {
+	if _, got := export(3, p.Config.HTTPAddr, "whole.csv", "--require", "complete", "--from", "2020-01-02"); !strings.Contains(got.err, "DATA_INCOMPLETE") || !strings.Contains(got.err, "Next: afterbell run universe --from 2020-01-02 ") {
 		t.Errorf("what is not complete: %s", got.err)
 	}
 	for _, wrong := range [][]string{{"x.xls"}, {"x.csv", "--columns", "nothing"}, {"x.csv", "--adjust", "sideways"}, {"x.csv", "--require", "all"}, {"x.csv", "--version", "1"}} {

@@ -71,6 +71,14 @@ func commandFor(method, target, body string) string {
 		}
 	case "PUT targets":
 		return setTargets(fields)
+	case "POST targets":
+		if verb == "add" && at(1) == "sets" {
+			line := "afterbell targets add " + strings.Join(strs(fields["symbols"]), " ")
+			if at(2) != "default" {
+				line += " --set " + at(2)
+			}
+			return line
+		}
 	case "GET slots":
 		if id := at(1); id != "" {
 			return "afterbell explain " + id

@@ -24,16 +24,22 @@ func (a *app) conditionCommand() *cobra.Command {
 	var f conditionFlags
 	c := &cobra.Command{
 		Use: "condition TABLE", Args: a.oneArg("TABLE", "afterbell condition --help"),
-		ValidArgs: []string{"daily_prices", "daily_basics", "daily_moneyflows", "instrument_meta", "trade_calendar"},
+		ValidArgs: tableNames,
 		Short:     a.T("Show the condition of a published table on each date, and when missing data is fetched next"),
-		Long:      a.T("Shows for each dataset and trading day of a table whether it is available, short, pending or missing in the published version. The exit code is 0 if everything is available, 4 if all that is missing is not due yet, and 3 otherwise."),
+		Long:      a.T("Shows for each dataset and trading day of a table whether it is available, short, pending or missing in the published version. The exit code is 0 if everything is available, 4 if all that is missing is not due yet, and 3 otherwise.") + "\n\n" + a.tablesHelp(),
 		Example:   "  afterbell condition daily_prices --from 2026-11-02 --lacking",
 	}
 	c.Flags().StringVar(&f.pool, "pool", "universe", a.T("`pool` to read: targets or universe"))
 	c.Flags().StringVar(&f.from, "from", "", a.T("first trade `date`, YYYY-MM-DD or today"))
 	c.Flags().StringVar(&f.to, "to", "", a.T("last trade `date`, YYYY-MM-DD or today"))
 	c.Flags().BoolVar(&f.lacking, "lacking", false, a.T("list only what is incomplete"))
-	c.RunE = func(c *cobra.Command, args []string) error { return a.condition(c, args[0], f) }
+	c.RunE = func(c *cobra.Command, args []string) error {
+		table, err := a.tableOf(c, args[0], &f.pool)
+		if err != nil {
+			return err
+		}
+		return a.condition(c, table, f)
+	}
 	return c
 }
 

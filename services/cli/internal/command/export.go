@@ -37,9 +37,10 @@ func (a *app) exportCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "export TABLE -o FILE", Args: a.oneArg("TABLE", "afterbell export --help"), ValidArgs: tableNames,
 		Short: a.T("Write a published table to a file: Parquet, Arrow, CSV or NDJSON"),
-		Long: a.T("Downloads a table of one published version and compares its rows and its hash with those of the orchestrator. The file gets its name when it is complete. " +
-			"An interrupted download is kept as FILE.part; the same command continues it if its version still exists, and never mixes two versions."),
-		Example: "  afterbell export daily_prices -o prices.parquet\n  afterbell export daily_prices -o prices.csv --symbols 600519.SH --from 2026-01-01 --adjust forward\n  afterbell export daily_basics -o basics.parquet --require complete",
+		Long: a.T("Downloads a table of one published version and compares its rows and its hash with those of the orchestrator. The file gets its name when it is complete. "+
+			"An interrupted download is kept as FILE.part; the same command continues it if its version still exists, and never mixes two versions.") +
+			"\n\n" + a.tablesHelp(),
+		Example: "  afterbell export daily_prices -o prices.parquet\n  afterbell export targets.daily_prices -o prices.csv\n  afterbell export daily_prices -o prices.csv --symbols 600519.SH --from 2026-01-01 --adjust forward\n  afterbell export daily_basics -o basics.parquet --require complete",
 	}
 	c.Flags().StringVarP(&f.file, "file", "o", "", a.T("`file` to write; an existing file is replaced"))
 	c.Flags().StringVar(&f.format, "format", "", a.T("`format` of the file: parquet, arrow, csv or ndjson; default: by the file's extension"))
@@ -52,8 +53,33 @@ func (a *app) exportCommand() *cobra.Command {
 	c.Flags().StringVar(&f.version, "version", "", a.T("published `version` to read; default: the current one"))
 	c.Flags().StringVar(&f.require, "require", "", a.T("with `complete`, no file is written if something is missing"))
 	c.Flags().StringVar(&f.httpAddr, "http-addr", "", a.T("`address` of the orchestrator's REST port (AFTERBELL_HTTP_ADDR; default 127.0.0.1:7780)"))
-	c.RunE = func(c *cobra.Command, args []string) error { return a.export(c, args[0], f) }
+	c.RunE = func(c *cobra.Command, args []string) error {
+		table, err := a.tableOf(c, args[0], &f.pool)
+		if err != nil {
+			return err
+		}
+		return a.export(c, table, f)
+	}
 	return c
+}
+
+// tablesHelp says how a table is named.
+func (a *app) tablesHelp() string {
+	return a.T("TABLE is one of %s. A pool may be before it, as in targets.daily_prices.", strings.Join(tableNames, ", "))
+}
+
+// tableOf splits a table's argument. The pool before it, as in the REST API, replaces the
+// default of --pool.
+func (a *app) tableOf(c *cobra.Command, arg string, pool *string) (string, error) {
+	name, table, ok := strings.Cut(arg, ".")
+	if !ok || !slices.Contains(poolNames, name) {
+		return arg, nil
+	}
+	if c.Flags().Changed("pool") && *pool != name {
+		return "", usage{a.T("--pool: %q is not the pool of %s.", *pool, arg), c.CommandPath() + " --help"}
+	}
+	*pool = name
+	return table, nil
 }
 
 // exportRequest reads the flags.
@@ -225,15 +251,31 @@ func (a *app) export(c *cobra.Command, table string, f exportFlags) error {
 	}
 	if result.Rows == 0 {
 		a.say(a.T("No row matches: the file has no rows."))
-		if len(f.symbols) > 0 {
-			a.hint("afterbell targets search " + strings.ToUpper(f.symbols[0]))
-		}
 	}
-	if !result.Complete {
+	unknown := slices.DeleteFunc(slices.Clone(result.Lacks), func(lack string) bool { return strings.Contains(lack, "/") }) // it is a dataset's
+	switch {
+	case len(unknown) > 0 && int64(len(unknown)) == result.LackCount:
+		a.say(a.T("The instrument list does not have %s.", strings.Join(unknown, ", ")))
+		a.hint("afterbell targets search " + unknown[0])
+	case !result.Complete:
 		a.say(a.incomplete(int(result.LackCount)))
-		a.hint("afterbell condition " + table + " --pool " + f.pool + " --lacking")
+		a.hint(conditionLine(table, f))
+	case result.Rows == 0 && len(f.symbols) > 0:
+		a.hint("afterbell targets search " + strings.ToUpper(f.symbols[0]))
 	}
 	return nil
+}
+
+// conditionLine is the command that lists what lacks of the dates of an export.
+func conditionLine(table string, f exportFlags) string {
+	line := "afterbell condition " + table + " --pool " + f.pool
+	if f.from != "" {
+		line += " --from " + f.from
+	}
+	if f.to != "" {
+		line += " --to " + f.to
+	}
+	return line + " --lacking"
 }
 
 // exportRefused is the error of a response that is not the table, in the form of other
@@ -251,7 +293,8 @@ func (a *app) exportRefused(r *export.Refused, table string, f exportFlags) erro
 	}
 	message, _ := a.answered(answer)
 	a.tell("afterbell: " + oneLine(message))
-	a.next("afterbell condition " + table + " --pool " + f.pool + " --lacking")
+	// The orchestrator knows what helps: a run, another symbol, a module that is enabled.
+	a.next(cmp.Or(commandIn(a.commands(r.Remedy)), conditionLine(table, f)))
 	return exit{ExitNotWhole}
 }
 

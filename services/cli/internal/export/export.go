@@ -370,6 +370,9 @@ func (d *download) get(ctx context.Context, have int64) (*http.Response, error) 
 	}
 	resp, err := d.Client.Do(req)
 	if err != nil {
+		if strings.Contains(err.Error(), "malformed HTTP response") { // of a gRPC port; net/http has no value for it
+			return nil, errNotServed
+		}
 		return nil, err
 	}
 	switch resp.StatusCode {
