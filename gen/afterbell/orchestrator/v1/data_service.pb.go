@@ -250,7 +250,9 @@ type GetConditionRequest struct {
 	// Last trade date, inclusive, "YYYY-MM-DD". Empty means today.
 	EndDate string `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
 	// Published version. Empty means the current one.
-	Version       string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	Version string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	// Symbols whose rows are to be complete. Empty means those of the whole pool.
+	Symbols       []string `protobuf:"bytes,6,rep,name=symbols,proto3" json:"symbols,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -318,6 +320,13 @@ func (x *GetConditionRequest) GetVersion() string {
 		return x.Version
 	}
 	return ""
+}
+
+func (x *GetConditionRequest) GetSymbols() []string {
+	if x != nil {
+		return x.Symbols
+	}
+	return nil
 }
 
 // Response for DataService.GetCondition.
@@ -390,14 +399,15 @@ const file_afterbell_orchestrator_v1_data_service_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\tR\aversion\"f\n" +
 	"\x12ListTablesResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x126\n" +
-	"\x06tables\x18\x02 \x03(\v2\x1e.afterbell.market.v1.DataTableR\x06tables\"\xae\x01\n" +
+	"\x06tables\x18\x02 \x03(\v2\x1e.afterbell.market.v1.DataTableR\x06tables\"\xc8\x01\n" +
 	"\x13GetConditionRequest\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12-\n" +
 	"\x04pool\x18\x02 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x12\x1d\n" +
 	"\n" +
 	"start_date\x18\x03 \x01(\tR\tstartDate\x12\x19\n" +
 	"\bend_date\x18\x04 \x01(\tR\aendDate\x12\x18\n" +
-	"\aversion\x18\x05 \x01(\tR\aversion\"t\n" +
+	"\aversion\x18\x05 \x01(\tR\aversion\x12\x18\n" +
+	"\asymbols\x18\x06 \x03(\tR\asymbols\"t\n" +
 	"\x14GetConditionResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12B\n" +
 	"\n" +

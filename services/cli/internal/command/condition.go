@@ -17,6 +17,7 @@ import (
 
 type conditionFlags struct {
 	pool, from, to string
+	symbols        []string
 	lacking        bool
 }
 
@@ -30,6 +31,7 @@ func (a *app) conditionCommand() *cobra.Command {
 		Example:   "  afterbell condition daily_prices --from 2026-11-02 --lacking",
 	}
 	c.Flags().StringVar(&f.pool, "pool", "universe", a.T("`pool` to read: targets or universe"))
+	c.Flags().StringSliceVar(&f.symbols, "symbols", nil, a.T("`symbols`, as in 600519.SH; default: all"))
 	c.Flags().StringVar(&f.from, "from", "", a.T("first trade `date`, YYYY-MM-DD or today"))
 	c.Flags().StringVar(&f.to, "to", "", a.T("last trade `date`, YYYY-MM-DD or today"))
 	c.Flags().BoolVar(&f.lacking, "lacking", false, a.T("list only what is incomplete"))
@@ -48,7 +50,7 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 	if err != nil {
 		return err
 	}
-	req := &orchestratorv1.GetConditionRequest{Table: name, Pool: list[0]}
+	req := &orchestratorv1.GetConditionRequest{Table: name, Pool: list[0], Symbols: f.symbols}
 	if req.StartDate, req.EndDate, err = a.span(c.CommandPath(), f.from, f.to); err != nil {
 		return err
 	}

@@ -269,6 +269,9 @@ func (a *app) export(c *cobra.Command, table string, f exportFlags) error {
 // conditionLine is the command that lists what lacks of the dates of an export.
 func conditionLine(table string, f exportFlags) string {
 	line := "afterbell condition " + table + " --pool " + f.pool
+	if f.pool == "targets" && len(f.symbols) > 0 { // the pool lacks nothing of a symbol that is not on its list
+		line += " --symbols " + strings.ToUpper(strings.Join(f.symbols, ","))
+	}
 	if f.from != "" {
 		line += " --from " + f.from
 	}

@@ -145,7 +145,7 @@ func (s *DataServer) GetCondition(ctx context.Context, r *ingestv1.GetConditionR
 	if err != nil {
 		return nil, err
 	}
-	version, conditions, err := s.reader.Conditions(ctx, reader.Query{Pool: pool, Table: r.GetTable(), Start: start, End: end, Version: r.GetVersion()})
+	version, conditions, err := s.reader.Conditions(ctx, reader.Query{Pool: pool, Table: r.GetTable(), Symbols: r.GetSymbols(), Start: start, End: end, Version: r.GetVersion()})
 	if err != nil {
 		return nil, err
 	}

@@ -664,9 +664,10 @@ func (s *Service) Tables(ctx context.Context, p market.Pool, version string) (*p
 	return v.Manifest, pool.Tables(), nil
 }
 
-// Conditions returns the conditions of a table's datasets, and the version.
+// Conditions returns the conditions of a table's datasets, and the version. With symbols,
+// they are those of the symbols' rows, after the symbols that the version does not have.
 func (s *Service) Conditions(ctx context.Context, q Query) (version string, out []Condition, err error) {
-	p, err := check(Query{Pool: q.Pool, Table: q.Table, Start: market.NoDate, End: market.NoDate})
+	p, err := check(Query{Pool: q.Pool, Table: q.Table, Symbols: q.Symbols, Start: market.NoDate, End: market.NoDate})
 	if err != nil {
 		return "", nil, err
 	}
@@ -689,8 +690,11 @@ func (s *Service) Conditions(ctx context.Context, q Query) (version string, out 
 	if p.End = q.End; p.End == market.NoDate {
 		p.End = market.DateOf(s.cfg.Now())
 	}
-	_, out, err = s.conditions(ctx, v, p)
-	return v.Manifest.Version, out, err
+	f, out, err := s.conditions(ctx, v, p)
+	if err != nil {
+		return "", nil, err
+	}
+	return v.Manifest.Version, slices.Concat(f.unknown(p.Symbols), out), nil
 }
 
 // Table is the table of the query.

@@ -146,6 +146,9 @@ func (p *plan) choose() error {
 			for j, c := range all {
 				names[j] = c.Stored
 			}
+			if name == FactorColumn && p.table.Name == catalog.TablePrices {
+				return fault.Invalid(fmt.Sprintf("columns[%d]", i), "%q needs adjust=forward or adjust=backward", name)
+			}
 			return fault.Invalid(fmt.Sprintf("columns[%d]", i), "%.60q is not a column of %s; its columns are %s", name, p.table.Name, strings.Join(names, ", "))
 		}
 		if slices.Contains(p.Columns[:i], name) {

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -572,6 +573,63 @@ func TestNothingDueIsNotComplete(t *testing.T) {
 		}
 		a.Close()
 	}
+}
+
+// The condition of symbols is what rows of these symbols lack.
+func TestConditionOfSymbols(t *testing.T) {
+	r := newHarness(t)
+	r.week()
+	r.publish()
+	stock, etf := sinktest.Stocks(1)[0], sinktest.ETFs(1)[0]
+	for _, c := range []struct {
+		symbols  []string
+		datasets string
+		unknown  string
+	}{
+		{nil, "daily fund_daily", ""},
+		{[]string{strings.ToLower(stock)}, "daily", ""},
+		{[]string{etf}, "fund_daily", ""},
+		{[]string{stock, etf, "999999.SH"}, "daily fund_daily", "999999.SH"},
+	} {
+		q := query(catalog.TablePrices)
+		q.Symbols = c.symbols
+		_, conditions, err := r.service.Conditions(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var datasets, unknown []string
+		for _, x := range conditions {
+			switch {
+			case x.Symbol != "":
+				unknown = append(unknown, x.Symbol)
+			case !slices.Contains(datasets, x.Dataset):
+				datasets = append(datasets, x.Dataset)
+			}
+		}
+		slices.Sort(datasets)
+		if strings.Join(datasets, " ") != c.datasets || strings.Join(unknown, " ") != c.unknown {
+			t.Errorf("%v: %v, unknown %v", c.symbols, datasets, unknown)
+		}
+	}
+	q := query(catalog.TablePrices)
+	q.Symbols = []string{"600519"}
+	if _, _, err := r.service.Conditions(t.Context(), q); !fault.Is(err, fault.InvalidArgument) || !strings.HasPrefix(err.Error(), "symbols[0]: ") {
+		t.Errorf("a symbol in a wrong form: %v", err)
+	}
+}
+
+// The column of factors is there if prices are adjusted, and the error says so.
+func TestFactorNeedsAdjust(t *testing.T) {
+	r := newHarness(t)
+	r.week()
+	r.publish()
+	q := query(catalog.TablePrices)
+	q.Columns = []string{"close", "factor"}
+	if _, err := r.service.Open(t.Context(), q); err == nil || err.Error() != `columns[1]: "factor" needs adjust=forward or adjust=backward` {
+		t.Errorf("unadjusted: %v", err)
+	}
+	q.Adjust = reader.Forward
+	r.open(q).Close()
 }
 
 func TestConditionTellsPendingFromMissing(t *testing.T) {

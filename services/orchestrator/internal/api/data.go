@@ -54,6 +54,7 @@ func (s *dataService) ListTables(ctx context.Context, req *orchestratorv1.ListTa
 func (s *dataService) GetCondition(ctx context.Context, req *orchestratorv1.GetConditionRequest) (*orchestratorv1.GetConditionResponse, error) {
 	resp, err := s.Rows.Condition(ctx, &ingestv1.GetConditionRequest{
 		Pool: req.GetPool(), Table: req.GetTable(), StartDate: req.GetStartDate(), EndDate: req.GetEndDate(), Version: req.GetVersion(),
+		Symbols: req.GetSymbols(),
 	})
 	if err != nil {
 		return nil, err

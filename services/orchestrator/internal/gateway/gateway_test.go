@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -453,9 +454,33 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
+// A list in a query is separated by commas, as in the path of rows, given several times, or both.
+func TestListsInQueries(t *testing.T) {
+	for query, want := range map[string]string{
+		"symbols=600519.SH,510300.SH":                      "600519.SH 510300.SH",
+		"symbols=600519.SH&symbols=510300.SH,%20000001.SZ": "600519.SH 510300.SH 000001.SZ",
+		"version=v": "",
+	} {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var req orchestratorv1.GetConditionRequest
+		if err := (&strictQuery{}).Parse(&req, values, utilities.NewDoubleArray(nil)); err != nil || strings.Join(req.GetSymbols(), " ") != want {
+			t.Errorf("%s: %q, %v", query, req.GetSymbols(), err)
+		}
+	}
+	var req orchestratorv1.GetConditionRequest
+	if err := (&strictQuery{}).Parse(&req, url.Values{"symbols": {","}}, utilities.NewDoubleArray(nil)); err == nil || !strings.Contains(err.Error(), "has no entries; omit it to read all") {
+		t.Errorf("an empty list: %v", err)
+	}
+}
+
 // Commands in the gateway's own errors have the address of this process, too.
 func TestCommandInErrorOfTheGatewayReachesHere(t *testing.T) {
-	r := start(t, func(c *Config) { c.Say = func(text string) string { return strings.ReplaceAll(text, "localhost:7780", "here:1") } })
+	r := start(t, func(c *Config) {
+		c.Say = func(text string) string { return strings.ReplaceAll(text, "localhost:7780", "here:1") }
+	})
 	if resp, body := r.do(t, "GET", "/v1/nothing", ""); resp.StatusCode != 404 || !strings.Contains(string(body), "curl here:1/openapi.json") {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
@@ -466,8 +491,8 @@ func TestErrorsOfQueriesNameWhatToType(t *testing.T) {
 	r := start(t)
 	for path, want := range map[string]string{
 		"/v1/runs?size=3":                                    "size: is not a known parameter; allowed are pool, state, outcome, page_size, page_token",
-		"/v1/data/daily_prices/condition?from=1":             "from: is not a known parameter; allowed are pool, start_date, end_date, version",
-		"/v1/data/daily_prices/condition?table=daily_basics": "table: is given in the path; allowed are pool, start_date, end_date, version",
+		"/v1/data/daily_prices/condition?from=1":             "from: is not a known parameter; allowed are pool, start_date, end_date, version, symbols",
+		"/v1/data/daily_prices/condition?table=daily_basics": "table: is given in the path; allowed are pool, start_date, end_date, version, symbols",
 		"/v1/data?pool=target":                               `pool: \"target\" is not allowed: allowed are targets, universe`,
 	} {
 		if resp, body := r.do(t, "GET", path, ""); resp.StatusCode != 400 || !strings.Contains(string(body), `"message":"`+want+`"`) {

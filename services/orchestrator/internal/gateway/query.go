@@ -14,7 +14,8 @@ import (
 )
 
 // strictQuery rejects query parameters that grpc-gateway would ignore: unknown names, names
-// of the path, and enum values. An enum value may be short, as in pool=universe.
+// of the path, and enum values. An enum value may be short, as in pool=universe. A list may
+// be separated by commas, given several times, or both.
 type strictQuery struct{ runtime.DefaultQueryParser }
 
 // Parse implements runtime.QueryParameterParser.
@@ -35,6 +36,13 @@ func (q *strictQuery) Parse(msg proto.Message, values url.Values, filter *utilit
 		given[fd.Name()] = true
 		if !fd.IsList() && len(texts) > 1 {
 			return mark(string(fd.Name()), "is given %d times", len(texts))
+		}
+		if fd.IsList() {
+			list, err := listed(key, texts)
+			if err != nil {
+				return mark(string(fd.Name()), "has no entries; omit it to read all")
+			}
+			texts, values[key] = list, list
 		}
 		if fd.Kind() == protoreflect.StringKind && fd.Name() != "page_token" && slices.Contains(texts, "") { // for example from a variable that is not set
 			return mark(string(fd.Name()), "is empty; omit it instead")
