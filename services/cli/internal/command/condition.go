@@ -75,7 +75,8 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 	from, to := "", ""             // of what a run fetches; pending data is fetched automatically
 	refetch := " --refetch"        // if all of it was accepted short
 	var next time.Time
-	held := "" // the command that lets a run fetch what a user has paused or disabled
+	held := ""  // the command that lets a run fetch what a user has paused or disabled
+	other := "" // the command for a symbol that no run fetches
 	for _, v := range resp.GetConditions() {
 		if v.GetState() != marketv1.ConditionState_CONDITION_STATE_AVAILABLE {
 			lacks++
@@ -86,6 +87,9 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 				never++
 			}
 			held = cmp.Or(held, release(f.pool, v.GetMessage()))
+			if s := v.GetSymbol(); s != "" {
+				other = cmp.Or(other, symbolLine(s, v.GetMessage()))
+			}
 			if t := v.GetNextAskTime(); t != nil && (next.IsZero() || t.AsTime().Before(next)) {
 				next = t.AsTime()
 			}
@@ -128,6 +132,8 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 		switch {
 		case held != "":
 			a.hint(held)
+		case other != "":
+			a.hint(other)
 		case from == "":
 			a.hint("afterbell status --pool " + f.pool)
 		default:
@@ -152,6 +158,15 @@ func release(pool, reason string) string {
 		return "afterbell resume " + pool
 	}
 	return ""
+}
+
+// symbolLine is the command for a symbol that no run fetches, by the reason of its condition:
+// one that is not on the target list is added, another one is searched.
+func symbolLine(symbol, reason string) string {
+	if strings.HasSuffix(reason, "of the target list.") {
+		return "afterbell targets add " + symbol
+	}
+	return "afterbell targets search " + symbol
 }
 
 // why says why a dataset and date is not available. An orchestrator of an older release has

@@ -665,7 +665,7 @@ func (s *Service) Tables(ctx context.Context, p market.Pool, version string) (*p
 }
 
 // Conditions returns the conditions of a table's datasets, and the version. With symbols,
-// they are those of the symbols' rows, after the symbols that the version does not have.
+// they are those of the symbols' rows, after the symbols that no run fetches.
 func (s *Service) Conditions(ctx context.Context, q Query) (version string, out []Condition, err error) {
 	p, err := check(Query{Pool: q.Pool, Table: q.Table, Symbols: q.Symbols, Start: market.NoDate, End: market.NoDate})
 	if err != nil {
@@ -694,7 +694,7 @@ func (s *Service) Conditions(ctx context.Context, q Query) (version string, out 
 	if err != nil {
 		return "", nil, err
 	}
-	return v.Manifest.Version, slices.Concat(f.unknown(p.Symbols), out), nil
+	return v.Manifest.Version, slices.Concat(f.unknown(p.Symbols), f.notFetched(p), out), nil
 }
 
 // Table is the table of the query.

@@ -294,6 +294,21 @@ func (f *facts) unlisted(p *plan) (out []string) {
 	return out
 }
 
+// notFetched are the known symbols that were on no target list of a run.
+func (f *facts) notFetched(p *plan) []Condition {
+	if p.date == "" {
+		return nil // the lists have all symbols
+	}
+	var out []Condition
+	for _, s := range f.unlisted(p) {
+		if len(f.known) == 0 || f.known[s] {
+			out = append(out, Condition{Symbol: s, Date: market.NoDate, State: Missing, Verdict: coverage.Missing,
+				Message: "No run has fetched " + s + " for targets yet: a run fetches only the symbols of the target list.", Chinese: "还没有运行为 targets 获取过 " + s + "：运行只获取目标列表中的代码。"})
+		}
+	}
+	return out
+}
+
 // unknown are the symbols that the version does not have.
 func (f *facts) unknown(symbols []string) []Condition {
 	if len(f.known) == 0 {

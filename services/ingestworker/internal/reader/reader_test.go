@@ -527,6 +527,14 @@ func TestUnlistedTargetSaysHowToAddIt(t *testing.T) {
 	if f, _ := fault.As(err); !fault.Is(err, fault.DataIncomplete) || !strings.Contains(f.Message, "No run has fetched "+stocks[5]+" for targets") || fault.CommandIn(f.Remedy) != want {
 		t.Errorf("%+v; want %q", f, want)
 	}
+	_, conditions, err := service.Conditions(t.Context(), q)
+	if err != nil || len(conditions) == 0 || conditions[0].Symbol != stocks[5] || conditions[0].Chinese == "" || !strings.HasSuffix(conditions[0].Message, "of the target list.") {
+		t.Errorf("the condition of a symbol that is not on the list: %+v, %v", conditions, err)
+	}
+	lists := reader.Query{Pool: market.Targets, Table: catalog.TableInstruments, Symbols: q.Symbols, Start: market.NoDate, End: market.NoDate}
+	if _, conditions, err := service.Conditions(t.Context(), lists); err != nil || slices.ContainsFunc(conditions, func(c reader.Condition) bool { return c.Symbol != "" }) {
+		t.Errorf("the lists have all symbols: %+v, %v", conditions, err)
+	}
 }
 
 // A span whose open days are not due yet has no rows, and is not complete, with an end and
