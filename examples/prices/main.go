@@ -1,6 +1,6 @@
 // Command prices shows how a Go program reads afterbell: with --run it starts a run and
 // follows it, with --wait it waits until the evening of a pool is complete, and it prints
-// the forward adjusted closes of some symbols.
+// the forward adjusted closes of some symbols; with --complete only if nothing is missing.
 //
 //	go run ./examples/prices --symbols 600519.SH,510300.SH --from 2026-11-02
 package main
@@ -29,12 +29,17 @@ func main() {
 	from := flag.String("from", "", "first `date`, YYYY-MM-DD; empty means the first stored one")
 	fill := flag.Bool("run", false, "start a run first, and follow it")
 	wait := flag.Duration("wait", 0, "wait up to this long until the evening is complete")
+	complete := flag.Bool("complete", false, "print nothing if something is missing, for example a symbol that no list has")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	c, err := afterbell.Dial(*addr)
 	if err == nil {
-		err = run(ctx, c, os.Stdout, strings.Split(*symbols, ","), *from, *fill, *wait)
+		q := &rows.Query{Table: "daily_prices", Symbols: strings.Split(*symbols, ","), StartDate: *from, Adjust: marketv1.Adjustment_ADJUSTMENT_FORWARD}
+		if *complete {
+			q.Require = marketv1.Requirement_REQUIREMENT_COMPLETE
+		}
+		err = run(ctx, c, os.Stdout, q, *fill, *wait)
 		err = errors.Join(err, c.Close())
 	}
 	if err != nil {
@@ -43,7 +48,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, c *afterbell.Client, out io.Writer, symbols []string, from string, fill bool, wait time.Duration) error {
+func run(ctx context.Context, c *afterbell.Client, out io.Writer, q *rows.Query, fill bool, wait time.Duration) error {
 	if fill {
 		if err := follow(ctx, c, out); err != nil {
 			return err
@@ -56,9 +61,7 @@ func run(ctx context.Context, c *afterbell.Client, out io.Writer, symbols []stri
 			return err
 		}
 	}
-	return prices(ctx, c, out, &rows.Query{
-		Table: "daily_prices", Symbols: symbols, StartDate: from, Adjust: marketv1.Adjustment_ADJUSTMENT_FORWARD,
-	})
+	return prices(ctx, c, out, q)
 }
 
 // follow starts a run of the universe and prints its outcome. An interrupted stream, for
@@ -92,7 +95,7 @@ func prices(ctx context.Context, c *afterbell.Client, out io.Writer, q *rows.Que
 		case errors.Is(err, afterbell.ErrNotFound):
 			return errors.New("nothing is published yet; start a run with --run")
 		case afterbell.Is(err, faultv1.Reason_REASON_DATA_INCOMPLETE):
-			return fmt.Errorf("not complete yet: %w", err)
+			return fmt.Errorf("not complete: %w", err)
 		case err != nil:
 			return err
 		}

@@ -328,6 +328,10 @@ func examples(t *testing.T, e *env) {
 	if !strings.HasPrefix(lines[0], "run ") {
 		t.Errorf("the program began with %s", lines[0])
 	}
+	refused, err := exec.CommandContext(t.Context(), program, "--orchestrator", e.Config.GRPCAddr, "--symbols", "600519.SH,999999.SH", "--complete").CombinedOutput()
+	if err == nil || !strings.HasPrefix(string(refused), "prices: not complete: ") || !strings.Contains(string(refused), "No instrument list of this version has 999999.SH") {
+		t.Errorf("the program about a symbol that does not exist: %s, %v", refused, err)
+	}
 	var day, want string
 	db := open(t, "duckdb", e.path("published/universe.duckdb")+"?access_mode=READ_ONLY")
 	err = db.QueryRowContext(t.Context(), `SELECT trade_date::VARCHAR, printf('%.4f', close) FROM daily_prices WHERE symbol = '600519.SH' ORDER BY trade_date DESC LIMIT 1`).Scan(&day, &want)
