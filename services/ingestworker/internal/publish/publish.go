@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -104,7 +105,9 @@ func (s *Store) publish(ctx context.Context, runID string) (Result, error) {
 	if damage == "" {
 		keep = max(keep-1, 1) // the new version takes the place of the oldest
 	}
-	if err := s.sweep(result.Version, keep); err != nil { // space first: also what a crash left behind
+	// Space first: also what a crash left behind. A version whose manifest is damaged stays until
+	// the new one replaces it: its other files may be intact.
+	if err := s.sweep(cmp.Or(result.Version, s.current()), keep); err != nil {
 		return result, err
 	}
 	b := &build{s: s, before: before, runID: runID}
@@ -223,7 +226,7 @@ type build struct {
 
 func (b *build) make(ctx context.Context) (*Manifest, error) {
 	s := b.s
-	last := s.lastVersion()
+	last := max(s.lastVersion(), s.current())
 	if b.before != nil {
 		last = max(last, b.before.Version)
 	}

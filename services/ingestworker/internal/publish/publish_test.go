@@ -361,6 +361,31 @@ func TestFailedPublicationLeavesTheVersionBefore(t *testing.T) {
 	}
 }
 
+// A version whose manifest is damaged has other files, and there is the version before it.
+func TestFailedRepairDeletesNoVersion(t *testing.T) {
+	r := newHarness(t)
+	r.fill()
+	before := r.publish("run-1")
+	r.commit(catalog.Daily, sinktest.Day0+36, sinktest.Stocks(40), 2)
+	r.publish("run-2")
+	overwrite(t, r.path("current/manifest.json"), "{")
+	cfg := r.cfg
+	cfg.MinFree = 1 << 60
+	_, err := publish.New(cfg).Publish(t.Context(), "run-3")
+	faulttest.Produces(t, err, fault.DiskFull)
+	if n := r.rows("daily_prices"); n != 190 {
+		t.Errorf("the file of the current version has %d rows", n)
+	}
+	_, release, err := r.store.Acquire(t.Context(), before.Version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if res := r.publish("run-4"); !res.Published || res.Repaired == "" {
+		t.Errorf("the next run: %+v", res)
+	}
+}
+
 // What a process that was killed leaves behind is removed by the next.
 func TestPublishRemovesWhatACrashLeft(t *testing.T) {
 	r := newHarness(t)
