@@ -386,6 +386,25 @@ func TestFailedRepairDeletesNoVersion(t *testing.T) {
 	}
 }
 
+// lostSource finds that the copy's directory was deleted.
+type lostSource struct{ *universe.Sink }
+
+func (l lostSource) Copy(ctx context.Context, path string, written func(int64), yield func(coverage.Record)) error {
+	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+		return err
+	}
+	return l.Sink.Copy(ctx, path, written, yield)
+}
+
+func TestErrorOfTheCopyIsNotThePools(t *testing.T) {
+	r := newHarness(t)
+	r.fill()
+	cfg := r.cfg
+	cfg.Source = lostSource{r.sink}
+	_, err := publish.New(cfg).Publish(t.Context(), "run-1")
+	faulttest.Produces(t, err, fault.PublicationFailed)
+}
+
 // What a process that was killed leaves behind is removed by the next.
 func TestPublishRemovesWhatACrashLeft(t *testing.T) {
 	r := newHarness(t)

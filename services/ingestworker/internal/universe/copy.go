@@ -19,7 +19,7 @@ var ErrEmpty = errors.New("the pool has no file yet")
 // Copy writes the checkpointed file of the pool to path, which must not exist, and calls
 // yield for every record of its coverage. written is called with the number of bytes that are
 // copied so far. Commits wait meanwhile. The caller syncs the copy after commits no longer
-// wait for it.
+// wait for it. An error of the copy, which may be on another volume, is not the pool's.
 //
 // The pool's file is closed meanwhile: closing another descriptor of a file that DuckDB has
 // open drops DuckDB's lock. A read lock keeps other processes from writing while the bytes
@@ -57,12 +57,7 @@ func (w *writer) copy(ctx context.Context, path string, written func(bytes int64
 }
 
 func (w *writer) copyClosed(ctx context.Context, path string, written func(bytes int64)) (err error) {
-	failed := func(err error) error {
-		if pool.IsFull(err) {
-			return w.faults.Full(err, w.cfg.MinFree)
-		}
-		return w.faults.Failed(err, "it could not be copied: "+pool.Pathless(err))
-	}
+	failed := func(err error) error { return w.faults.Failed(err, "it could not be copied: "+pool.Pathless(err)) }
 	from, err := os.Open(w.cfg.Path)
 	if err != nil {
 		return failed(err)
@@ -74,13 +69,9 @@ func (w *writer) copyClosed(ctx context.Context, path string, written func(bytes
 	}
 	to, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return failed(err)
+		return err
 	}
-	defer func() {
-		if closed := to.Close(); err == nil && closed != nil {
-			err = failed(closed)
-		}
-	}()
+	defer func() { err = errors.Join(err, to.Close()) }()
 	const step = 16 << 20 // how often a caller that has left is noticed
 	for n := int64(0); ; written(n) {
 		if err := ctx.Err(); err != nil {
@@ -90,7 +81,10 @@ func (w *writer) copyClosed(ctx context.Context, path string, written func(bytes
 		if n += copied; errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err != nil {
+		if pool.IsFull(err) {
+			return err
+		}
+		if err != nil { // not known of which file
 			return failed(fmt.Errorf("copy: %w", err))
 		}
 	}
