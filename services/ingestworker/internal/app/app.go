@@ -129,7 +129,7 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 		a.later(string(p)+" pool", a.sinks[p].Close)
 	}
 	answers := filepath.Join(cfg.DataDir, "answers")
-	published := publish.Config{Host: host, Spill: answers, Compression: cfg.Parquet, Memory: cfg.DuckDBMemory, Threads: cfg.DuckDBThreads, Logger: log}
+	published := publish.Config{Host: host, Spill: answers, Compression: cfg.Parquet, Memory: cfg.PublishMemory(publish.LeastMemory(cfg.DuckDBThreads)), Threads: cfg.DuckDBThreads, Logger: log}
 	a.stores = make(map[market.Pool]*publish.Store)
 	for p, source := range map[market.Pool]publish.Source{
 		market.Universe: whole, market.Targets: publish.FromRows(short, host, targetsMemory),

@@ -90,7 +90,7 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	fs.IntVar(&c.FetchDepth, "fetch-depth", 24, "partitions that are processed at the same time")
 	fs.DurationVar(&c.CallTimeout, "call-timeout", 30*time.Second, "timeout of one call to the provider")
 	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in progress may continue after a signal")
-	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "", "DuckDB's memory limit for writing, as in 160MB (default 80MB, and 64MB for publishing); readers have 64MB")
+	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "", "DuckDB's memory limit for writing, as in 160MB (default 80MB); publishing has at least 64MB, or 48MB per thread, which is its default; readers have 64MB")
 	fs.IntVar(&c.DuckDBThreads, "duckdb-threads", 1, "DuckDB's threads for writing; waiting threads use CPU time; readers have at least two")
 	fs.IntVar(&c.CommitGroup, "commit-group", 20, "maximum number of partitions in one DuckDB transaction")
 	fs.StringVar(&c.Parquet, "parquet-compression", "snappy", "compression of the published Parquet files: snappy, which all readers support, or zstd")
@@ -160,8 +160,12 @@ func (c *Config) check() error {
 	if c.StopTimeout <= 0 || c.StopTimeout > maxTimeout {
 		return fault.Invalid("stop-timeout", "%v is not longer than 0 and at most %v, as in 10s", c.StopTimeout, maxTimeout)
 	}
-	if c.DuckDBMemory != "" && !memory(c.DuckDBMemory) {
+	if c.DuckDBMemory != "" && memoryBytes(c.DuckDBMemory) == 0 {
 		return fault.Invalid("duckdb-memory", "%.30q is not a size as in 160MB or 1GB", c.DuckDBMemory)
+	}
+	// With 24MB DuckDB cannot write a checkpoint of a month of the market.
+	if c.DuckDBMemory != "" && memoryBytes(c.DuckDBMemory) < 32e6 {
+		return fault.Invalid("duckdb-memory", "%s is less than 32MB", c.DuckDBMemory)
 	}
 	if _, err := logging.ParseLevel(c.LogLevel); err != nil {
 		return fault.Invalid("log-level", "%v", err)
@@ -190,12 +194,32 @@ func days(field, s string) (int, error) {
 	return n, nil
 }
 
-func memory(s string) bool {
-	for _, unit := range []string{"KB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"} {
-		if n, ok := strings.CutSuffix(s, unit); ok {
-			v, err := strconv.Atoi(n)
-			return err == nil && v > 0
+// PublishMemory is DuckDB's memory_limit for publishing universe: DuckDBMemory, unless it is
+// below least, with which a month of the market may not fit. Empty means the default.
+func (c Config) PublishMemory(least int64) string {
+	if memoryBytes(c.DuckDBMemory) < least {
+		return ""
+	}
+	return c.DuckDBMemory
+}
+
+// memoryBytes parses "160MB". 0 if it is no size.
+func memoryBytes(s string) int64 {
+	for i, unit := range []string{"KB", "MB", "GB", "TB"} {
+		for base, name := range map[int64]string{1000: unit, 1024: unit[:1] + "iB"} {
+			text, ok := strings.CutSuffix(s, name)
+			if !ok {
+				continue
+			}
+			n, err := strconv.ParseInt(text, 10, 32)
+			if err != nil || n <= 0 {
+				return 0
+			}
+			for range i + 1 {
+				n *= base
+			}
+			return n
 		}
 	}
-	return false
+	return 0
 }

@@ -44,7 +44,7 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{"--tls-cert", "", "--client-ca", "ca"}, {"--client-name", "", "--tls-cert", "c", "--tls-key", "k", "--client-ca", "ca"},
 		{"--grpc-addr", "0.0.0.0:7701"}, {"--grpc-addr", "7701"}, {"--metrics-addr", "0.0.0.0:7702"}, {"--metrics-addr", "7702"}, {"--universe-window", "90"}, {"--universe-window", "-3d"},
 		{"--targets-window", "1y"}, {"--rate-limit", "-1"}, {"--rate-limit", "many"}, {"--rate-limit", "1000001"}, {"--rate-limit"}, {"--log-level", "loud"}, {"--log-format", "xml"},
-		{"--data-dir", ""}, {"--duckdb-memory", "lots"}, {"--duckdb-threads", "x"}, {"--fetch-depth", "0"}, {"--commit-group", "0"},
+		{"--data-dir", ""}, {"--duckdb-memory", "lots"}, {"--duckdb-memory", "0MB"}, {"--duckdb-memory", "31MB"}, {"--duckdb-memory", "31999KB"}, {"--duckdb-memory", "1.5GB"}, {"--duckdb-memory", "64"}, {"--duckdb-threads", "x"}, {"--fetch-depth", "0"}, {"--commit-group", "0"},
 		{"--call-timeout", "0s"}, {"--call-timeout", "soon"}, {"--stop-timeout", "-1s"}, {"--stop-timeout", "1h"}, {"--accept-source=maybe"},
 	} {
 		_, err := Parse(args, none, &bytes.Buffer{})
@@ -62,6 +62,16 @@ func TestBadFlagsAreNamed(t *testing.T) {
 	_, err := Parse([]string{"--grpc-addr", "0.0.0.0:7701"}, none, &bytes.Buffer{})
 	if !strings.Contains(err.Error(), "authentication") {
 		t.Errorf("refusal without the reason: %v", err)
+	}
+}
+
+func TestPublishMemory(t *testing.T) {
+	for given, want := range map[string]string{
+		"": "", "24MB": "", "63999KB": "", "64MB": "64MB", "62MiB": "62MiB", "61MiB": "", "1GB": "1GB", "1TiB": "1TiB",
+	} {
+		if got := (Config{DuckDBMemory: given}).PublishMemory(64e6); got != want {
+			t.Errorf("%q: %q, want %q", given, got, want)
+		}
 	}
 }
 

@@ -405,6 +405,21 @@ func TestErrorOfTheCopyIsNotThePools(t *testing.T) {
 	faulttest.Produces(t, err, fault.PublicationFailed)
 }
 
+// Each thread needs memory of its own, for a month of the whole market.
+func TestDefaultMemoryIsEnoughForManyThreads(t *testing.T) {
+	r := newHarness(t)
+	symbols := sinktest.Stocks(7000)
+	for day := range market.Date(46) { // a whole month and half of the next
+		for _, dataset := range []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow} {
+			r.commit(dataset, sinktest.Day0+day, symbols, uint64(day))
+		}
+	}
+	r.cfg.Threads = 4
+	if res, err := publish.New(r.cfg).Publish(t.Context(), "run-1"); err != nil || !res.Published {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
 // What a process that was killed leaves behind is removed by the next.
 func TestPublishRemovesWhatACrashLeft(t *testing.T) {
 	r := newHarness(t)

@@ -47,7 +47,7 @@ type Config struct {
 	// Compression of Parquet files: "snappy", the default, which every reader supports, or
 	// "zstd".
 	Compression string
-	// Memory and Threads of DuckDB for publishing. The defaults are 64MB and 2.
+	// Memory and Threads of DuckDB for publishing. The defaults are LeastMemory and 2.
 	Memory  string
 	Threads int
 	// ReadMemory and ReadThreads are the same for the readers of a version. The default memory
@@ -81,16 +81,20 @@ type Store struct {
 	closed bool
 }
 
+// LeastMemory is how many bytes DuckDB needs to publish a month of the whole market: each thread
+// sorts and encodes in memory of its own.
+func LeastMemory(threads int) int64 { return max(64e6, 48e6*int64(threads)) }
+
 // New returns a Store. It touches no file.
 func New(c Config) *Store {
 	if c.Compression == "" {
 		c.Compression = "snappy"
 	}
-	if c.Memory == "" {
-		c.Memory = "64MB"
-	}
 	if c.Threads == 0 {
 		c.Threads = 2
+	}
+	if c.Memory == "" {
+		c.Memory = fmt.Sprintf("%dMB", LeastMemory(c.Threads)/1e6)
 	}
 	if c.ReadMemory == "" {
 		c.ReadMemory = "64MB"
