@@ -386,6 +386,23 @@ func TestFailedRepairDeletesNoVersion(t *testing.T) {
 	}
 }
 
+func TestMissingCopySaysWhetherItWasDeleted(t *testing.T) {
+	r := newHarness(t)
+	says := func(want string) {
+		t.Helper()
+		if _, _, err := r.store.Acquire(t.Context(), ""); !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	says("has not been published yet")
+	r.fill()
+	r.publish("run-1")
+	if err := os.RemoveAll(r.path("")); err != nil {
+		t.Fatal(err)
+	}
+	says("was deleted")
+}
+
 // lostSource finds that the copy's directory was deleted.
 type lostSource struct{ *universe.Sink }
 

@@ -194,7 +194,11 @@ func (s *Store) Acquire(ctx context.Context, name string) (v *Version, release f
 	asked := name
 	if name == "" {
 		if name = s.current(); name == "" {
-			err := fault.New(fault.NotFound, fmt.Sprintf("%s has not been published yet; a run publishes it when it ends.", s.cfg.Pool),
+			text := "%s has not been published yet; a run publishes it when it ends."
+			if s.lastVersion() != "" {
+				text = "The published copy of %s was deleted; the next run publishes it again."
+			}
+			err := fault.New(fault.NotFound, fmt.Sprintf(text, s.cfg.Pool),
 				"kind", "version", "id", "", "pool", string(s.cfg.Pool))
 			err.Remedy = fmt.Sprintf("Start a run, and read the data when it has ended: curl -X POST localhost:7780/v1/runs -d '{\"pools\":[\"POOL_%s\"]}'", strings.ToUpper(string(s.cfg.Pool)))
 			return nil, nil, err
