@@ -96,21 +96,20 @@ func (s *Store) publish(ctx context.Context, runID string) (Result, error) {
 		return result, nil // nothing was ever stored or published
 	}
 	if before != nil && damage == "" && before.Fingerprint == held.text(s.cfg.Compression) {
-		return result, s.sweep(before.Version, s.cfg.Keep)
+		return result, s.sweep(before.Version, s.cfg.Keep, "")
 	}
 	if err := os.MkdirAll(s.versions(), 0o755); err != nil {
 		return result, err
 	}
-	keep := s.cfg.Keep
+	// Space first: what a crash left behind. A version whose manifest is damaged stays until the
+	// new one replaces it: its other files may be intact.
+	b := &build{s: s, before: before, runID: runID, replaces: cmp.Or(result.Version, s.current()), keep: s.cfg.Keep}
 	if damage == "" {
-		keep = max(keep-1, 1) // the new version takes the place of the oldest
+		b.keep = max(b.keep-1, 1)
 	}
-	// Space first: also what a crash left behind. A version whose manifest is damaged stays until
-	// the new one replaces it: its other files may be intact.
-	if err := s.sweep(cmp.Or(result.Version, s.current()), keep); err != nil {
+	if err := s.sweep(b.replaces, s.cfg.Keep, ""); err != nil {
 		return result, err
 	}
-	b := &build{s: s, before: before, runID: runID}
 	if before != nil {
 		b.beforeDir = filepath.Join(s.versions(), before.Version)
 	}
@@ -130,7 +129,7 @@ func (s *Store) publish(ctx context.Context, runID string) (Result, error) {
 	for _, f := range m.Files {
 		result.Bytes += f.Bytes
 	}
-	return result, s.sweep(m.Version, s.cfg.Keep)
+	return result, s.sweep(m.Version, s.cfg.Keep, "")
 }
 
 // inspect reads the manifest of the current version and returns what is wrong with the
@@ -217,6 +216,8 @@ type build struct {
 	before    *Manifest // nil if there is none
 	beforeDir string
 	runID     string
+	replaces  string // version that is current until then; empty if there is none
+	keep      int    // number of versions to keep beside the new one
 
 	dir             string         // of the version, with its final name
 	sealing         errgroup.Group // files that are synced while the next ones are built
@@ -275,7 +276,10 @@ func (b *build) copy(ctx context.Context, f *FileInfo, yield func(coverage.Recor
 		_ = b.sealing.Wait() // it fails for the same reason
 		return err
 	}
-	b.sealing.Go(func() error { return syncFile(path) }) // the hash is not so fast
+	// The hash is not so fast: meanwhile the file is synced, and the version is deleted that
+	// the new one leaves no place for.
+	b.sealing.Go(func() error { return syncFile(path) })
+	b.sealing.Go(func() error { return b.s.sweep(b.replaces, b.keep, filepath.Base(b.dir)) })
 	return nil
 }
 
@@ -535,9 +539,9 @@ func replaceLink(dir, name, to string) error {
 	return os.Rename(made, path)
 }
 
-// sweep deletes old versions, and what a crash left half built. A reader that has a file
-// open keeps it.
-func (s *Store) sweep(current string, keep int) error {
+// sweep deletes old versions, and what a crash left half built, but not the directory
+// building. A reader that has a file open keeps it.
+func (s *Store) sweep(current string, keep int, building string) error {
 	entries, err := os.ReadDir(s.versions())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -554,7 +558,7 @@ func (s *Store) sweep(current string, keep int) error {
 	slices.Sort(names)
 	kept := names[max(0, len(names)-keep):]
 	for _, e := range entries {
-		if slices.Contains(kept, e.Name()) {
+		if slices.Contains(kept, e.Name()) || e.Name() == building {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(s.versions(), e.Name())); err != nil {
