@@ -337,8 +337,10 @@ func (b failingSource) Copy(ctx context.Context, path string, _ func(int64), _ f
 func TestFailedPublicationLeavesTheVersionBefore(t *testing.T) {
 	r := newHarness(t)
 	r.fill()
-	before := r.publish("run-1")
+	r.publish("run-0")
 	r.commit(catalog.Daily, sinktest.Day0+36, sinktest.Stocks(40), 2)
+	before := r.publish("run-1")
+	r.commit(catalog.Daily, sinktest.Day0+37, sinktest.Stocks(40), 2)
 	cfg := r.cfg
 	cfg.Source = failingSource{r.sink, fmt.Errorf("wrote nothing more")}
 	_, err := publish.New(cfg).Publish(t.Context(), "run-2")
@@ -350,10 +352,10 @@ func TestFailedPublicationLeavesTheVersionBefore(t *testing.T) {
 		t.Errorf("%s is current", m.Version)
 	}
 	entries, err := os.ReadDir(r.path("versions"))
-	if err != nil || len(entries) != 1 {
+	if err != nil || len(entries) != 2 {
 		t.Errorf("%d versions, %v", len(entries), err)
 	}
-	if r.rows("daily_prices") != 150 {
+	if r.rows("daily_prices") != 190 {
 		t.Error("the version before is not what it was")
 	}
 	if res := r.publish("run-3"); !res.Published || res.Repaired != "" {
