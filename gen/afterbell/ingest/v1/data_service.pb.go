@@ -726,7 +726,8 @@ type GetConditionRequest struct {
 	EndDate string `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
 	// Published version. Empty means the current one.
 	Version string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
-	// Symbols whose rows are to be complete. Empty means those of the whole pool.
+	// Symbols whose rows are examined, as in "600519.SH". Empty means all of the pool. At most
+	// 5,000. Not allowed for trade_calendar.
 	Symbols       []string `protobuf:"bytes,6,rep,name=symbols,proto3" json:"symbols,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

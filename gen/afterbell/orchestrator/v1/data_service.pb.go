@@ -241,9 +241,9 @@ func (x *ListTablesResponse) GetTables() []*v1.DataTable {
 // Request for DataService.GetCondition.
 type GetConditionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Table.
+	// Table, as in "daily_prices", or with its pool before it, as in "targets.daily_prices".
 	Table string `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
-	// Pool to read. Unset means universe.
+	// Pool to read. Unset means the one before the table, or universe.
 	Pool v1.Pool `protobuf:"varint,2,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
 	// First trade date, inclusive, "YYYY-MM-DD". Empty means the first stored date.
 	StartDate string `protobuf:"bytes,3,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
@@ -251,7 +251,8 @@ type GetConditionRequest struct {
 	EndDate string `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
 	// Published version. Empty means the current one.
 	Version string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
-	// Symbols whose rows are to be complete. Empty means those of the whole pool.
+	// Symbols whose rows are examined, as in "600519.SH". Empty means all of the pool. At most
+	// 5,000. Not allowed for trade_calendar.
 	Symbols       []string `protobuf:"bytes,6,rep,name=symbols,proto3" json:"symbols,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
