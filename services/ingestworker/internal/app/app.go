@@ -138,7 +138,9 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 		c.Pool, c.Source, c.Dir = p, source, filepath.Join(cfg.DataDir, "published")
 		c.Mark = filepath.Join(cfg.DataDir, string(p)+".published")
 		c.Done = func(r publish.Result, err error) { measured.Published(p, r, err) }
-		if p == market.Targets {
+		if p == market.Universe {
+			c.File = files[p]
+		} else {
 			c.Dir, c.Memory, c.ReadMemory = filepath.Join(c.Dir, string(p)), targetsMemory, targetsMemory
 		}
 		a.stores[p] = publish.New(c)

@@ -285,10 +285,13 @@ func (b *build) copy(ctx context.Context, f *FileInfo, yield func(coverage.Recor
 
 // room returns an error if the volume would become full.
 func (b *build) room() error {
-	need := b.s.cfg.MinFree
-	if b.before != nil {
-		if f := b.before.file(b.s.FileName()); f != nil {
-			need += f.Bytes
+	need, rest := b.s.cfg.MinFree, "; the previous version is kept"
+	if f := b.before.file(b.s.FileName()); f != nil {
+		need += f.Bytes
+	} else {
+		rest = ""
+		if st, err := os.Stat(b.s.cfg.File); err == nil {
+			need += st.Size() + st.Size()*3/2 // the Parquet files are larger than the copy
 		}
 	}
 	free, err := volume.FreeBytes(b.dir)
@@ -296,7 +299,7 @@ func (b *build) room() error {
 		return err
 	}
 	if free < need {
-		return fault.New(fault.DiskFull, fmt.Sprintf("Publishing %s needs %d MB, and %d MB are free; the previous version is kept.", b.s.cfg.Pool, need>>20, free>>20),
+		return fault.New(fault.DiskFull, fmt.Sprintf("Publishing %s needs %d MB, and %d MB are free%s.", b.s.cfg.Pool, need>>20, free>>20, rest),
 			"pool", string(b.s.cfg.Pool), "free_bytes", fmt.Sprint(free), "needed_bytes", fmt.Sprint(need))
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -436,6 +437,31 @@ func TestDefaultMemoryIsEnoughForManyThreads(t *testing.T) {
 	r.cfg.Threads = 4
 	if res, err := publish.New(r.cfg).Publish(t.Context(), "run-1"); err != nil || !res.Published {
 		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+// The first publication does not fill the disk until nothing is left for others.
+func TestFirstPublicationNeedsRoomForTheWholePool(t *testing.T) {
+	r := newHarness(t)
+	r.fill()
+	r.cfg.File = filepath.Join(r.dir, "large")
+	if err := errors.Join(os.WriteFile(r.cfg.File, nil, 0o600), os.Truncate(r.cfg.File, 1<<42)); err != nil {
+		t.Fatal(err)
+	}
+	store := publish.New(r.cfg)
+	_, err := store.Publish(t.Context(), "run-1")
+	faulttest.Produces(t, err, fault.DiskFull)
+	if strings.Contains(err.Error(), "previous") {
+		t.Errorf("there is no previous version: %v", err)
+	}
+	if entries, _ := os.ReadDir(r.path("versions")); len(entries) != 0 {
+		t.Errorf("%v is left", entries)
+	}
+	if err := os.Truncate(r.cfg.File, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := store.Publish(t.Context(), "run-2"); err != nil || !res.Published {
+		t.Errorf("with room: %+v, %v", res, err)
 	}
 }
 

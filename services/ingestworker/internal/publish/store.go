@@ -42,6 +42,9 @@ type Config struct {
 	Spill string
 	// Source of the rows.
 	Source Source
+	// File is the path of the pool's file if a copy is as large as it: the first publication
+	// checks that there is room. Empty means that it does not.
+	File string
 	// Host of the provider, for the manifest.
 	Host string
 	// Compression of Parquet files: "snappy", the default, which every reader supports, or
