@@ -30,14 +30,15 @@ func Write(path string, data []byte, mode fs.FileMode) error {
 		_ = os.Remove(tmp)
 		return err
 	}
-	return SyncDir(filepath.Dir(path))
+	return Sync(filepath.Dir(path))
 }
 
-// SyncDir makes the creations, renames and deletions in a directory durable.
-func SyncDir(path string) error {
-	d, err := os.Open(path)
+// Sync makes durable what was written to a file, or the creations, renames and deletions in a
+// directory.
+func Sync(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(f.Sync(), f.Close())
 }

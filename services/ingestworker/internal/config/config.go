@@ -160,12 +160,13 @@ func (c *Config) check() error {
 	if c.StopTimeout <= 0 || c.StopTimeout > maxTimeout {
 		return fault.Invalid("stop-timeout", "%v is not longer than 0 and at most %v, as in 10s", c.StopTimeout, maxTimeout)
 	}
-	if c.DuckDBMemory != "" && memoryBytes(c.DuckDBMemory) == 0 {
-		return fault.Invalid("duckdb-memory", "%.30q is not a size as in 160MB or 1GB", c.DuckDBMemory)
-	}
-	// With 24MB DuckDB cannot write a checkpoint of a month of the market.
-	if c.DuckDBMemory != "" && memoryBytes(c.DuckDBMemory) < 32e6 {
-		return fault.Invalid("duckdb-memory", "%s is less than 32MB", c.DuckDBMemory)
+	if c.DuckDBMemory != "" {
+		switch n := memoryBytes(c.DuckDBMemory); {
+		case n == 0:
+			return fault.Invalid("duckdb-memory", "%.30q is not a size as in 160MB or 1GB", c.DuckDBMemory)
+		case n < 32e6: // with 24MB DuckDB cannot write a checkpoint of a month of the market
+			return fault.Invalid("duckdb-memory", "%s is less than 32MB", c.DuckDBMemory)
+		}
 	}
 	if _, err := logging.ParseLevel(c.LogLevel); err != nil {
 		return fault.Invalid("log-level", "%v", err)
@@ -203,23 +204,17 @@ func (c Config) PublishMemory(least int64) string {
 	return c.DuckDBMemory
 }
 
+var memoryUnits = map[string]int64{
+	"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
+	"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+}
+
 // memoryBytes parses "160MB". 0 if it is no size.
 func memoryBytes(s string) int64 {
-	for i, unit := range []string{"KB", "MB", "GB", "TB"} {
-		for base, name := range map[int64]string{1000: unit, 1024: unit[:1] + "iB"} {
-			text, ok := strings.CutSuffix(s, name)
-			if !ok {
-				continue
-			}
-			n, err := strconv.ParseInt(text, 10, 32)
-			if err != nil || n <= 0 {
-				return 0
-			}
-			for range i + 1 {
-				n *= base
-			}
-			return n
-		}
+	number := strings.TrimRight(s, "KMGTiB")
+	n, err := strconv.ParseInt(number, 10, 32)
+	if err != nil || n < 0 {
+		return 0
 	}
-	return 0
+	return n * memoryUnits[s[len(number):]] // 0 for any other unit
 }

@@ -227,13 +227,9 @@ type build struct {
 
 func (b *build) make(ctx context.Context) (*Manifest, error) {
 	s := b.s
-	last := max(s.lastVersion(), s.current())
-	if b.before != nil {
-		last = max(last, b.before.Version)
-	}
 	now := s.cfg.Now()
 	m := &Manifest{
-		Format: manifestFormat, Pool: s.cfg.Pool, Version: nextVersion(now, last), RunID: b.runID,
+		Format: manifestFormat, Pool: s.cfg.Pool, Version: nextVersion(now, max(s.lastVersion(), b.replaces)), RunID: b.runID,
 		PublishedAt: now.UTC().Truncate(time.Millisecond), Source: s.cfg.Host,
 	}
 	b.dir = filepath.Join(s.versions(), partial+m.Version)
@@ -269,7 +265,7 @@ func (b *build) make(ctx context.Context) (*Manifest, error) {
 func (b *build) copy(ctx context.Context, f *FileInfo, yield func(coverage.Record)) error {
 	path := filepath.Join(b.dir, f.Path)
 	lengths := make(chan int64, 1024)
-	b.sealing.Go(func() error { return sealWhileWritten(path, f, lengths) })
+	b.sealing.Go(func() error { return describeWhileWritten(path, f, lengths) })
 	err := b.s.cfg.Source.Copy(ctx, path, func(bytes int64) { lengths <- bytes }, yield)
 	close(lengths)
 	if err != nil {
@@ -278,7 +274,7 @@ func (b *build) copy(ctx context.Context, f *FileInfo, yield func(coverage.Recor
 	}
 	// The hash is not so fast: meanwhile the file is synced, and the version is deleted that
 	// the new one leaves no place for.
-	b.sealing.Go(func() error { return syncFile(path) })
+	b.sealing.Go(func() error { return atomicfile.Sync(path) })
 	b.sealing.Go(func() error { return b.s.sweep(b.replaces, b.keep, filepath.Base(b.dir)) })
 	return nil
 }
@@ -388,12 +384,14 @@ func seal(path string, f *FileInfo) error {
 		return err
 	}
 	defer file.Close()
-	return sealRest(file, sha256.New(), f)
+	synced := make(chan error, 1)
+	go func() { synced <- file.Sync() }()
+	return errors.Join(describe(file, sha256.New(), f), <-synced)
 }
 
-// sealWhileWritten is seal for a file that is written until lengths is closed. lengths has the
-// numbers of bytes that can be hashed before.
-func sealWhileWritten(path string, f *FileInfo, lengths <-chan int64) error {
+// describeWhileWritten makes a file read-only and describes it, which is written until lengths
+// is closed. lengths has the numbers of bytes that can be hashed before.
+func describeWhileWritten(path string, f *FileInfo, lengths <-chan int64) error {
 	n, more := <-lengths
 	file, err := os.Open(path)
 	if err == nil {
@@ -409,18 +407,15 @@ func sealWhileWritten(path string, f *FileInfo, lengths <-chan int64) error {
 	if err != nil {
 		return err
 	}
-	return sealRest(file, h, f)
+	return describe(file, h, f)
 }
 
-// sealRest is seal for a file of which h has what comes before the file's offset.
-func sealRest(file *os.File, h hash.Hash, f *FileInfo) error {
+// describe makes a file read-only and describes it. h has what comes before its offset.
+func describe(file *os.File, h hash.Hash, f *FileInfo) error {
 	if err := file.Chmod(fileMode); err != nil {
 		return err
 	}
-	synced := make(chan error, 1)
-	go func() { synced <- file.Sync() }()
-	_, err := io.Copy(h, file)
-	if err = errors.Join(err, <-synced); err != nil {
+	if _, err := io.Copy(h, file); err != nil {
 		return err
 	}
 	st, err := file.Stat()
@@ -429,14 +424,6 @@ func sealRest(file *os.File, h hash.Hash, f *FileInfo) error {
 	}
 	f.Bytes, f.SHA256, f.Modified = st.Size(), hex.EncodeToString(h.Sum(nil)), st.ModTime()
 	return nil
-}
-
-func syncFile(path string) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(file.Sync(), file.Close())
 }
 
 func hashFile(path string) (string, error) {
@@ -495,7 +482,7 @@ func (b *build) install(m *Manifest) error {
 		if err != nil || !d.IsDir() {
 			return err
 		}
-		return atomicfile.SyncDir(path)
+		return atomicfile.Sync(path)
 	})
 	if err != nil {
 		return err
@@ -505,7 +492,7 @@ func (b *build) install(m *Manifest) error {
 		return err
 	}
 	b.dir = named
-	if err := atomicfile.SyncDir(s.versions()); err != nil {
+	if err := atomicfile.Sync(s.versions()); err != nil {
 		return err
 	}
 	drill.Point("publish.swap")
@@ -521,7 +508,7 @@ func (b *build) install(m *Manifest) error {
 			return err
 		}
 	}
-	if err := atomicfile.SyncDir(s.cfg.Dir); err != nil {
+	if err := atomicfile.Sync(s.cfg.Dir); err != nil {
 		return err
 	}
 	drill.Point("publish.swapped")

@@ -211,7 +211,7 @@ func (a *Answer) incomplete(lacks []Condition) error {
 		err.Message += fmt.Sprintf(" No instrument list of this version has %s, so no run fetches it.", firstOf(unknown, len(unknown)))
 		err.Remedy = fmt.Sprintf(`Correct the symbol, or omit require to get the rows that exist. This searches the instruments: curl "localhost:7780/v1/instruments?query=%s"`, unknown[0])
 	case len(unlisted) > 0:
-		err.Message += fmt.Sprintf(" No run has fetched %s for targets yet: a run fetches only the symbols of the target list.", firstOf(unlisted, len(unlisted)))
+		err.Message += fmt.Sprintf(" "+neverFetched, firstOf(unlisted, len(unlisted)))
 		err.Remedy = fmt.Sprintf(`If the list does not have it, add it, and repeat the request after the next run: curl -X POST localhost:7780/v1/targets/sets/default:add -d '{"symbols":["%s"]}'`, strings.Join(unlisted[:min(len(unlisted), maxNamed)], `","`))
 	case !again && len(dates) > 0 && settled:
 		err.Message += " They were accepted as they are, so only re-checks of old dates fetch them again."

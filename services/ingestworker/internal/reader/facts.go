@@ -280,6 +280,9 @@ func conditionOf(d coverage.Day) Condition {
 	return c
 }
 
+// neverFetched says why targets lacks some symbols. The command condition knows it by its end.
+const neverFetched = "No run has fetched %s for targets yet: a run fetches only the symbols of the target list."
+
 // unlisted are the symbols of a query of targets that no run has fetched, because the list
 // did not have them.
 func (f *facts) unlisted(p *plan) (out []string) {
@@ -303,7 +306,7 @@ func (f *facts) notFetched(p *plan) []Condition {
 	for _, s := range f.unlisted(p) {
 		if len(f.known) == 0 || f.known[s] {
 			out = append(out, Condition{Symbol: s, Date: market.NoDate, State: Missing, Verdict: coverage.Missing,
-				Message: "No run has fetched " + s + " for targets yet: a run fetches only the symbols of the target list.", Chinese: "还没有运行为 targets 获取过 " + s + "：运行只获取目标列表中的代码。"})
+				Message: fmt.Sprintf(neverFetched, s), Chinese: "还没有运行为 targets 获取过 " + s + "：运行只获取目标列表中的代码。"})
 		}
 	}
 	return out

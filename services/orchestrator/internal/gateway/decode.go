@@ -154,7 +154,7 @@ func fieldNames(md protoreflect.MessageDescriptor) string {
 	return strings.Join(names, ", ")
 }
 
-// enumNames are the valid values of a body: all but the unspecified one.
+// enumNames are the valid values as a body has them: all but the unspecified one.
 func enumNames(ed protoreflect.EnumDescriptor) string {
 	var names []string
 	for i := range ed.Values().Len() {

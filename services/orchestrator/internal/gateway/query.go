@@ -90,14 +90,7 @@ func parameterNames(md protoreflect.MessageDescriptor, filter *utilities.DoubleA
 
 // shortNames are the valid values of a parameter without their prefix: targets, universe.
 func shortNames(ed protoreflect.EnumDescriptor) string {
-	prefix := enumPrefix(ed)
-	var names []string
-	for i := range ed.Values().Len() {
-		if v := ed.Values().Get(i); v.Number() != 0 {
-			names = append(names, strings.ToLower(strings.TrimPrefix(string(v.Name()), prefix)))
-		}
-	}
-	return strings.Join(names, ", ")
+	return strings.ToLower(strings.ReplaceAll(enumNames(ed), enumPrefix(ed), ""))
 }
 
 // enumPrefix is what the names of an enum begin with.

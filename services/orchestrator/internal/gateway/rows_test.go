@@ -251,18 +251,9 @@ func get(t *testing.T, url, header, value string) (*http.Response, string) {
 // A command in an error about rows has the address of this process, like those of other errors.
 func TestCommandInErrorOfRowsReachesHere(t *testing.T) {
 	base := startRows(t, &unpublished{})
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/v1/data/daily_prices.csv", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusNotFound || !strings.Contains(string(body), "curl -X POST here:1/v1/runs") {
-		t.Errorf("%d %s, %v", resp.StatusCode, body, err)
+	resp, body := get(t, base+"/v1/data/daily_prices.csv", "Accept-Language", "en")
+	if resp.StatusCode != http.StatusNotFound || !strings.Contains(body, "curl -X POST here:1/v1/runs") {
+		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 }
 
@@ -280,23 +271,11 @@ func (*unpublished) ReadRows(*ingestv1.ReadRowsRequest, grpc.ServerStreamingServ
 // Errors of the gateway itself are in the caller's language, too.
 func TestErrorsOfRowsAreLocalized(t *testing.T) {
 	base := startRows(t, &endless{ended: make(chan error, 10)})
-	client := &http.Client{Transport: &http.Transport{}}
-	defer client.CloseIdleConnections()
 	for language, want := range map[string]bool{"zh": true, "en": false, "": false} {
 		for _, path := range []string{"/v1/data/daily_prices.csv?start_date=", "/v1/nothing", "/v1/data/daily_prices.xlsx"} {
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("Accept-Language", language)
-			resp, err := client.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			body, err := io.ReadAll(resp.Body)
-			resp.Body.Close()
-			if err != nil || resp.StatusCode < 400 || strings.Count(string(body), "afterbell.fault.v1.Localized") != map[bool]int{true: 1}[want] {
-				t.Errorf("%s in %q: %d %s, %v", path, language, resp.StatusCode, body, err)
+			resp, body := get(t, base+path, "Accept-Language", language)
+			if resp.StatusCode < 400 || strings.Count(body, "afterbell.fault.v1.Localized") != map[bool]int{true: 1}[want] {
+				t.Errorf("%s in %q: %d %s", path, language, resp.StatusCode, body)
 			}
 		}
 	}
