@@ -14,12 +14,20 @@ const versionTable = `CREATE TABLE IF NOT EXISTS schema_version (
   applied_at INTEGER NOT NULL     -- Unix ms
 )`
 
+// Step is a part of a migration that SQL cannot express.
+type Step struct {
+	// After is the name of the migration after whose file the step runs.
+	After string
+	// Do runs in the transaction of the migrations.
+	Do func(ctx context.Context, tx *Tx) error
+}
+
 // Migrate applies the *.sql files in the root of fsys that the file has not seen, in
 // lexical order and in one transaction. A file's position in that order is its version, so
 // migrations are only added at the end. It returns ErrForeign for a file with tables of
 // another program and ErrNewer for one with more or other migrations than fsys; it changes
 // neither.
-func (db *DB) Migrate(ctx context.Context, fsys fs.FS) error {
+func (db *DB) Migrate(ctx context.Context, fsys fs.FS, steps ...Step) error {
 	names, err := fs.Glob(fsys, "*.sql")
 	if err != nil {
 		return err
@@ -41,6 +49,14 @@ func (db *DB) Migrate(ctx context.Context, fsys fs.FS) error {
 			}
 			if _, err := tx.ExecContext(ctx, string(text)); err != nil {
 				return fmt.Errorf("migration %s: %w", name, err)
+			}
+			for _, step := range steps {
+				if step.After != name {
+					continue
+				}
+				if err := step.Do(ctx, tx); err != nil {
+					return fmt.Errorf("migration %s: %w", name, err)
+				}
 			}
 			_, err = tx.ExecContext(ctx, "INSERT INTO schema_version (version, name, applied_at) VALUES (?, ?, ?)",
 				len(applied)+i+1, name, tx.Now.UnixMilli())

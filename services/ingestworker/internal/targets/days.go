@@ -3,8 +3,6 @@ package targets
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
-	"maps"
 	"slices"
 	"sync"
 
@@ -15,19 +13,10 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// The tables are sorted by symbol, so reading a date of all symbols takes one search per
-// symbol. The days that were committed or read last are cached.
+// The days that were committed or read last are cached.
 
 // mostRemembered is how many rows of days are cached; one takes at most 76 bytes.
 const mostRemembered = 150_000
-
-// A backfill needs the days of a dataset one after another, from the newest back. They are
-// then read together: each search for a symbol finds its rows of all of them.
-const (
-	mostAhead     = 32                 // dates that are read together
-	mostAheadRows = mostRemembered / 3 // and their rows
-	aheadWithin   = 45                 // calendar days between two dates of a series of reads
-)
 
 // date identifies all rows of a dataset on one trade date.
 type date struct {
@@ -43,8 +32,6 @@ type days struct {
 	mu   sync.Mutex
 	held []*evidence.Day // least recently used first
 	rows int
-	// reads are the last series of reads by dataset.
-	reads map[string]reads
 	// changed are the commits since the present read has begun; nil without one.
 	changed []change
 }
@@ -53,31 +40,6 @@ type days struct {
 type change struct {
 	dataset    string
 	start, end market.Date
-}
-
-// reads is a series of reads of dates that are near each other, none newer than the first.
-type reads struct {
-	first, last market.Date
-	ahead       int // how many dates the last one read
-}
-
-// ahead is how many dates to read together with a date that is not cached, including it: one
-// for a single read, and twice as many each time that the series goes on.
-func (d *days) ahead(k date) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	r, ok := d.reads[k.dataset]
-	if ok && k.date <= r.first && max(k.date-r.last, r.last-k.date) <= aheadWithin {
-		r.ahead = min(2*r.ahead, mostAhead)
-	} else {
-		r = reads{first: k.date, ahead: 1}
-	}
-	r.last = k.date
-	if d.reads == nil {
-		d.reads = map[string]reads{}
-	}
-	d.reads[k.dataset] = r
-	return r.ahead
 }
 
 func (d *days) get(k date) *evidence.Day {
@@ -165,7 +127,7 @@ func (d *days) forget(dataset string, start, end market.Date) {
 func (d *days) clear() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.held, d.rows, d.reads = nil, 0, nil
+	d.held, d.rows = nil, 0
 	d.note(change{})
 }
 
@@ -210,15 +172,8 @@ func (s *Sink) Day(ctx context.Context, dataset string, d market.Date) (*evidenc
 		return day, nil
 	}
 	defer s.days.end()
-	var from market.Date
-	var symbols []string
-	var rows int
-	err := s.beside(ctx, func() {
-		s.days.begin()
-		from = s.index.back(k, s.days.ahead(k), func(at market.Date) bool { return s.days.get(date{dataset, at}) != nil })
-		symbols, rows = s.index.rowsWithin(dataset, from, d)
-	}, func(db *sql.DB) (err error) {
-		day, err = s.readDays(ctx, db, ds, from, d, symbols, rows)
+	err := s.beside(ctx, s.days.begin, func(db *sql.DB) (err error) {
+		day, err = s.readDay(ctx, db, ds, d)
 		return err
 	})
 	if err == nil && day == nil { // the file was deleted
@@ -227,31 +182,14 @@ func (s *Sink) Day(ctx context.Context, dataset string, d market.Date) (*evidenc
 	return day, err
 }
 
-// readDays reads the rows of some symbols from a date to another one into the cache, and
-// returns the last day. size is about how many rows there are.
-func (s *Sink) readDays(ctx context.Context, db *sql.DB, ds *catalog.Dataset, from, to market.Date, symbols []string, size int) (*evidence.Day, error) {
-	list, err := json.Marshal(symbols)
-	if err != nil {
+// readDay reads a date of a dataset, and caches it.
+func (s *Sink) readDay(ctx context.Context, db *sql.DB, ds *catalog.Dataset, d market.Date) (*evidence.Day, error) {
+	b, names := pool.Held(ds, s.index.rowsOn(date{ds.ID, d}))
+	if err := readBatch(ctx, reading(db), b, "SELECT "+names+" FROM "+ds.Table+" WHERE trade_date = ? AND "+ofKind(ds), d.String()); err != nil {
 		return nil, err
 	}
-	b, names := pool.Held(ds, size)
-	err = readBatch(ctx, reading(db), b, "SELECT "+names+" FROM json_each(?) CROSS JOIN "+ds.Table+" ON symbol = json_each.value AND trade_date BETWEEN ? AND ?",
-		string(list), from.String(), to.String())
-	if err != nil {
-		return nil, err
-	}
-	rows := map[market.Date][]int{to: {}}
-	_, dates := pool.KeyColumns(ds, b)
-	for r, at := range dates.Dates {
-		if at != market.NoDate { // a text that is not a date
-			rows[at] = append(rows[at], r)
-		}
-	}
-	var day *evidence.Day
-	for _, at := range slices.Sorted(maps.Keys(rows)) {
-		day = evidence.NewDayOf(ds, at, b, rows[at])
-		s.days.found(day)
-	}
+	day := evidence.NewDay(ds, d, b)
+	s.days.found(day)
 	return day, nil
 }
 
@@ -269,54 +207,6 @@ func (x *index) rowsOn(k date) int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.perDate[k]
-}
-
-// back is the oldest of up to n dates with rows, counted back from a date to the next one that
-// is cached, that together have at most mostAheadRows; the date itself where there is no other.
-func (x *index) back(k date, n int, cached func(market.Date) bool) market.Date {
-	if n == 1 {
-		return k.date
-	}
-	held := x.daysWithRows(k.dataset, k.date-aheadWithin)
-	slices.Sort(held)
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	rows, from := x.perDate[k], k.date
-	for _, d := range slices.Backward(held) {
-		if d >= k.date {
-			continue
-		}
-		if n--; n == 0 || cached(d) {
-			break
-		}
-		if rows += x.perDate[date{k.dataset, d}]; rows > mostAheadRows {
-			break
-		}
-		from = d
-	}
-	return from
-}
-
-// rowsWithin lists the symbols of a dataset with a stored row from start to end, in order, and
-// counts their rows.
-func (x *index) rowsWithin(dataset string, start, end market.Date) (symbols []string, rows int) {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	symbols = make([]string, 0, x.perDate[date{dataset, end}])
-	for s, c := range x.series {
-		if s.dataset != dataset {
-			continue
-		}
-		n := 0
-		for i, _ := c.find(start); i < len(c.dates) && c.dates[i] <= end; i++ {
-			n += int(x.day(c, i).rows())
-		}
-		if n > 0 {
-			symbols, rows = append(symbols, s.symbol), rows+n
-		}
-	}
-	slices.Sort(symbols)
-	return symbols, rows
 }
 
 func (x *index) daysWithRows(dataset string, start market.Date) []market.Date {

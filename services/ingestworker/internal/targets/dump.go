@@ -3,6 +3,7 @@ package targets
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"math"
 	"slices"
 	"strings"
@@ -34,7 +35,7 @@ func (s *Sink) Dump(ctx context.Context, to ingest.Dump) error {
 			}
 		}
 		for _, d := range catalog.Datasets() {
-			if err := dump(ctx, db, d, names, to.Rows); err != nil {
+			if err := dump(ctx, db, d, to.Rows); err != nil {
 				return err
 			}
 		}
@@ -68,31 +69,25 @@ func dumpRejects(ctx context.Context, db *sql.DB, yield func(coverage.Reject) er
 	})
 }
 
-func dump(ctx context.Context, db *sql.DB, d *catalog.Dataset, names []series, yield func(d *catalog.Dataset, b *table.Batch) error) error {
+func dump(ctx context.Context, db *sql.DB, d *catalog.Dataset, yield func(d *catalog.Dataset, b *table.Batch) error) error {
 	b, columns := pool.Held(d, 0)
-	query := "SELECT " + columns + " FROM " + d.Table + " WHERE "
-	if d.Snapshot {
-		if err := readBatch(ctx, reading(db), b, query+ofKind(d)); err != nil || b.Len == 0 {
+	query := "SELECT " + columns + " FROM " + d.Table + " WHERE " + ofKind(d)
+	if !d.Snapshot {
+		query += " ORDER BY trade_date, symbol"
+	}
+	err := reading(db)(ctx, func(values []driver.Value) error {
+		if err := appendRow(b, values); err != nil {
 			return err
 		}
-		return yield(d, b)
-	}
-	for _, name := range names {
-		if name.dataset != d.ID {
-			continue
+		if b.Len < dumpRows {
+			return nil
 		}
-		if err := readBatch(ctx, reading(db), b, query+"symbol = ? ORDER BY trade_date", name.symbol); err != nil {
-			return err
-		}
-		if b.Len >= dumpRows {
-			if err := yield(d, b); err != nil {
-				return err
-			}
-			b.Truncate()
-		}
-	}
-	if b.Len == 0 {
-		return nil
+		err := yield(d, b)
+		b.Truncate()
+		return err
+	}, query)
+	if err != nil || b.Len == 0 {
+		return err
 	}
 	return yield(d, b)
 }

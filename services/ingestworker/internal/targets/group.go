@@ -9,16 +9,14 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
-	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/sqlite"
 )
 
-// A date of many symbols touches a page of each of them, because the tables are sorted by
-// symbol. So the commits that are waiting are written in one transaction: each page is then
-// written once for all of them. The goroutine that gets the turn writes for all that wait.
+// The commits that are waiting are written in one transaction, so that the file is synced
+// once for all of them. The goroutine that gets the turn writes for all that wait.
 
 // Limits of a group.
 const (
@@ -27,7 +25,7 @@ const (
 )
 
 // pageCache is the cache for the pages of a group, in bytes.
-const pageCache = 32 << 20
+const pageCache = 8 << 20
 
 // queue has the commits that wait for the turn, in order of arrival.
 type queue struct {
@@ -179,12 +177,12 @@ func (s *Sink) attempt(ctx context.Context, group []*work) error {
 }
 
 func (s *Sink) writeAll(ctx context.Context, tx *sqlite.Tx, group []*work) error {
-	if err := readOld(ctx, tx, group); err != nil {
-		return err
-	}
 	nextID, gone := s.nextID, make(map[*stamp]int)
 	for _, w := range group {
 		if w.commit.Batch != nil {
+			if err := w.readOld(ctx, tx); err != nil {
+				return err
+			}
 			w.diff = pool.Compare(w.dataset, w.old, w.commit.Batch)
 			if err := w.writeRevisions(ctx, tx); err != nil {
 				return err
@@ -223,7 +221,7 @@ type spot struct {
 
 func sortSpots(spots []spot) {
 	slices.SortFunc(spots, func(a, b spot) int {
-		return cmp.Or(strings.Compare(a.symbol, b.symbol), cmp.Compare(a.date, b.date))
+		return cmp.Or(cmp.Compare(a.date, b.date), strings.Compare(a.symbol, b.symbol))
 	})
 }
 
@@ -273,64 +271,6 @@ func writeRows(ctx context.Context, tx *sqlite.Tx, group []*work) error {
 		})
 		if err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// readOld reads the stored rows of the partitions. Symbols that the coverage does not have
-// are skipped, so that a first fill reads nothing. Partitions of one day are read together,
-// symbol by symbol.
-func readOld(ctx context.Context, tx *sqlite.Tx, group []*work) error {
-	type days struct {
-		works    map[market.Date][]*work
-		symbols  map[string]bool
-		from, to market.Date
-	}
-	together := make(map[*catalog.Dataset]*days)
-	for _, w := range group {
-		part := w.commit.Partition
-		if w.commit.Batch == nil {
-			continue
-		}
-		if w.dataset.Snapshot || part.Start != part.End {
-			var err error
-			if w.old, err = w.readOld(ctx, tx); err != nil {
-				return err
-			}
-			continue
-		}
-		w.old, _ = pool.Held(w.dataset, 0)
-		if len(w.before) == 0 {
-			continue
-		}
-		x := together[w.dataset]
-		if x == nil {
-			x = &days{works: map[market.Date][]*work{}, symbols: map[string]bool{}, from: part.Start, to: part.Start}
-			together[w.dataset] = x
-		}
-		x.works[part.Start] = append(x.works[part.Start], w)
-		x.from, x.to = min(x.from, part.Start), max(x.to, part.Start)
-		for k := range w.before {
-			x.symbols[k.Symbol] = true
-		}
-	}
-	for d, x := range together {
-		part, names := pool.Held(d, 0)
-		query := "SELECT " + names + " FROM " + d.Table + " WHERE symbol = ? AND trade_date BETWEEN ? AND ?"
-		for symbol := range x.symbols {
-			part.Truncate()
-			if err := readBatch(ctx, tx.Scan, part, query, symbol, x.from.String(), x.to.String()); err != nil {
-				return err
-			}
-			_, dates := pool.KeyColumns(d, part)
-			for r := range part.Len {
-				for _, w := range x.works[dates.Dates[r]] {
-					if _, known := w.before[coverage.Key{Dataset: d.ID, Date: dates.Dates[r], Symbol: symbol}]; known {
-						w.old.AppendRow(part, r)
-					}
-				}
-			}
 		}
 	}
 	return nil

@@ -97,7 +97,7 @@ func loadDays(ctx context.Context, db *sql.DB, x *index, at func(commit int64) *
 	if err != nil {
 		return err
 	}
-	return each(ctx, db, "SELECT series_id, trade_day, commit_id, state, rows_hash FROM coverage_days ORDER BY series_id, trade_day", func(scan func(...any) error) error {
+	return each(ctx, db, "SELECT series_id, trade_day, commit_id, state, rows_hash FROM coverage_days ORDER BY trade_day", func(scan func(...any) error) error {
 		var id, date, commit, state, hash int64
 		if err := scan(&id, &date, &commit, &state, &hash); err != nil {
 			return err
@@ -112,7 +112,7 @@ func loadDays(ctx context.Context, db *sql.DB, x *index, at func(commit int64) *
 }
 
 // each runs a query and passes every row to fn.
-func each(ctx context.Context, db *sql.DB, query string, fn func(scan func(...any) error) error, args ...any) error {
+func each(ctx context.Context, db querier, query string, fn func(scan func(...any) error) error, args ...any) error {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err

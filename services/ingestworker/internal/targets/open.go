@@ -148,7 +148,7 @@ func (s *Sink) forgetLists() {
 }
 
 func (s *Sink) inspect(ctx context.Context, db *sqlite.DB) error {
-	if err := db.Migrate(ctx, migrations()); err != nil {
+	if err := db.Migrate(ctx, migrations(), sqlite.Step{After: "0004_by_date.sql", Do: sortByDate}); err != nil {
 		return err
 	}
 	lacks, err := lacking(ctx, db.Reader())

@@ -61,21 +61,17 @@ func insertRevisions(ctx context.Context, tx *sqlite.Tx, kept []ingest.Revision)
 // readFormer reads what the revisions of a list say about its earlier codes; of all lists
 // if none is named.
 func readFormer(ctx context.Context, db querier, list string) (kept pool.Former, err error) {
-	rows, err := db.QueryContext(ctx, "SELECT symbol, column_name, coalesce(old_value, ''), coalesce(new_value, ''), change FROM revisions WHERE "+
-		pool.FormerWhere+" AND (? = '' OR dataset = ?) ORDER BY revision_id", list, list)
-	if err != nil {
-		return kept, err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	err = each(ctx, db, "SELECT symbol, column_name, coalesce(old_value, ''), coalesce(new_value, ''), change FROM revisions WHERE "+
+		pool.FormerWhere+" AND (? = '' OR dataset = ?) ORDER BY revision_id", func(scan func(...any) error) error {
 		var symbol, column, was, is string
 		var kind ingest.ChangeKind
-		if err := rows.Scan(&symbol, &column, &was, &is, &kind); err != nil {
-			return kept, err
+		if err := scan(&symbol, &column, &was, &is, &kind); err != nil {
+			return err
 		}
 		kept.Add(symbol, column, was, is, kind)
-	}
-	return kept, rows.Err()
+		return nil
+	}, list, list)
+	return kept, err
 }
 
 func nullable(v ingest.Value) any {

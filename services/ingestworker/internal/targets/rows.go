@@ -7,6 +7,7 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -20,24 +21,36 @@ import (
 
 // readOld reads the stored rows of the partition. Symbols that the coverage does not have
 // are skipped, so that a first fill reads nothing.
-func (w *work) readOld(ctx context.Context, tx *sqlite.Tx) (*table.Batch, error) {
+func (w *work) readOld(ctx context.Context, tx *sqlite.Tx) (err error) {
 	b, names := pool.Held(w.dataset, 0)
-	query := "SELECT " + names + " FROM " + w.dataset.Table + " WHERE "
+	w.old = b
+	query := "SELECT " + names + " FROM "
 	if w.dataset.Snapshot {
-		return b, readBatch(ctx, tx.Scan, b, query+ofKind(w.dataset))
+		return readBatch(ctx, tx.Scan, b, query+w.dataset.Table+" WHERE "+ofKind(w.dataset))
 	}
-	known := make(map[string]bool) // even if no row is claimed: one may have been added manually
+	if len(w.before) == 0 {
+		return nil
+	}
+	// Even if no row is claimed: one may have been added manually.
+	known, part := make(map[string]bool), w.commit.Partition
 	for k := range w.before {
 		known[k.Symbol] = true
 	}
-	part := w.commit.Partition
-	for symbol := range known {
-		err := readBatch(ctx, tx.Scan, b, query+"symbol = ? AND trade_date BETWEEN ? AND ?", symbol, part.Start.String(), part.End.String())
-		if err != nil {
-			return nil, err
-		}
+	var days []string
+	for d := part.Start; d <= part.End; d++ {
+		days = append(days, d.String())
 	}
-	return b, nil
+	return readBatch(ctx, tx.Scan, b, query+"json_each(?) AS d CROSS JOIN json_each(?) AS s CROSS JOIN "+w.dataset.Table+" ON trade_date = d.value AND symbol = s.value",
+		jsonList(days), jsonList(slices.Sorted(maps.Keys(known))))
+}
+
+// jsonList is an argument for json_each.
+func jsonList(texts []string) string {
+	text, err := json.Marshal(texts)
+	if err != nil {
+		panic(err) // strings always have a JSON form
+	}
+	return string(text)
 }
 
 // ofKind selects the rows of a dataset in a table that two datasets share.
@@ -108,15 +121,17 @@ func reading(db *sql.DB) scan {
 
 // readBatch adds the rows of a query to a batch.
 func readBatch(ctx context.Context, db scan, b *table.Batch, query string, args ...any) error {
-	return db(ctx, func(values []driver.Value) error {
-		for i, v := range values {
-			if err := appendValue(&b.Columns[i], v); err != nil {
-				return err
-			}
+	return db(ctx, func(values []driver.Value) error { return appendRow(b, values) }, query, args...)
+}
+
+func appendRow(b *table.Batch, values []driver.Value) error {
+	for i, v := range values {
+		if err := appendValue(&b.Columns[i], v); err != nil {
+			return err
 		}
-		b.Len++
-		return nil
-	}, query, args...)
+	}
+	b.Len++
+	return nil
 }
 
 // deleteGone deletes the removed rows.
@@ -214,7 +229,7 @@ func (s *Sink) writeCoverage(ctx context.Context, tx *sqlite.Tx, group []*work) 
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(usual, func(a, b spot) int { return cmp.Or(cmp.Compare(a.series, b.series), cmp.Compare(a.date, b.date)) })
+	slices.SortFunc(usual, func(a, b spot) int { return cmp.Or(cmp.Compare(a.date, b.date), cmp.Compare(a.series, b.series)) })
 	err = tx.Insert(ctx, "coverage_days", "series_id, trade_day, commit_id, state, rows_hash", 5, len(usual), func(i int, args []any) []any {
 		x := &usual[i]
 		d := &x.w.days[x.n]
@@ -309,23 +324,16 @@ func (w *work) writeRejects(ctx context.Context, tx *sqlite.Tx) error {
 	}
 	// There are almost never any, so they are searched together and not by symbol.
 	var ours []int64
-	rows, err := tx.QueryContext(ctx, "SELECT rowid, symbol FROM rejects WHERE dataset = ? AND trade_date BETWEEN ? AND ?",
-		w.dataset.ID, part.Start.String(), part.End.String())
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	err := each(ctx, tx, "SELECT rowid, symbol FROM rejects WHERE dataset = ? AND trade_date BETWEEN ? AND ?", func(scan func(...any) error) error {
 		var id int64
 		var symbol sql.NullString
-		if err := rows.Scan(&id, &symbol); err != nil {
-			return err
-		}
+		err := scan(&id, &symbol)
 		if slices.Contains(part.Symbols, symbol.String) {
 			ours = append(ours, id)
 		}
-	}
-	if err := rows.Err(); err != nil {
+		return err
+	}, w.dataset.ID, part.Start.String(), part.End.String())
+	if err != nil {
 		return err
 	}
 	for _, id := range ours {

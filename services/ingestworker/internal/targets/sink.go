@@ -137,14 +137,17 @@ func (s *Sink) load(ctx context.Context) error {
 	return s.attach(ctx)
 }
 
-// Release truncates the write-ahead log and closes the file if nothing has used it for the
-// idle time, and checks whether it still exists. While a reader holds a log that has grown,
+// Release updates SQLite's statistics, truncates the write-ahead log and closes the file if
+// nothing has used it for the idle time, and checks whether it still exists. While a reader holds a log that has grown,
 // the file stays open, so that the log is truncated after the reader.
 func (s *Sink) Release() {
 	<-s.turn
 	defer func() { s.turn <- struct{}{} }()
 	if s.stands() && s.db != nil && time.Since(s.lastUse) >= s.cfg.Idle {
 		log := s.cfg.Logger.With("pool", string(market.Targets))
+		if err := s.db.Optimize(context.Background()); err != nil { // users' queries for a symbol are slower
+			log.Warn("updating the statistics of the tables failed", "error", err)
+		}
 		switch cut, err := s.db.Shrink(context.Background()); {
 		case err != nil:
 			log.Warn("truncating the write-ahead log failed", "error", err)

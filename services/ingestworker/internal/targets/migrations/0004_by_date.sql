@@ -1,0 +1,3 @@
+-- From here on the tables of rows and of coverage are sorted by date, so that a date of all
+-- symbols is written to a few pages, and not to a page of each symbol. The program sorts
+-- them again with all their columns, since users may have added some: see sortByDate.
