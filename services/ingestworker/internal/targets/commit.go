@@ -275,6 +275,13 @@ func (w *work) publish() {
 	for _, k := range w.dropped {
 		x.drop(k)
 	}
+	dates := make(map[market.Date]bool)
+	for _, k := range w.keys {
+		dates[k.date] = true
+	}
+	for d := range dates {
+		x.unite(date{w.dataset.ID, d})
+	}
 	x.mu.Unlock()
 	w.remember()
 	w.sink.nextID += int64(len(w.fresh))

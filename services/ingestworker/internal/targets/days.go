@@ -206,27 +206,25 @@ func (s *Sink) Traded(ctx context.Context, dataset string, start market.Date) ([
 func (x *index) rowsOn(k date) int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return x.perDate[k]
+	if t := x.datasets[k.dataset].at(k.date); t != nil {
+		return t.rows
+	}
+	return 0
 }
 
 func (x *index) daysWithRows(dataset string, start market.Date) []market.Date {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
+	r := x.datasets[dataset]
+	if r == nil {
+		return nil
+	}
 	var out []market.Date
-	for k := range x.perDate {
-		if k.dataset == dataset && k.date >= start {
-			out = append(out, k.date)
+	from, _ := r.find(start)
+	for _, t := range r.dates[from:] {
+		if t.rows > 0 {
+			out = append(out, t.date)
 		}
 	}
 	return out
-}
-
-// count adds to the number of rows of a date. The caller has the lock, or is the only one.
-func (x *index) count(k date, rows int64) {
-	x.rows += rows
-	if n := x.perDate[k] + int(rows); n == 0 {
-		delete(x.perDate, k)
-	} else {
-		x.perDate[k] = n
-	}
 }

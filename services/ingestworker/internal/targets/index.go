@@ -1,6 +1,7 @@
 package targets
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -44,30 +45,14 @@ const (
 	bitChanged
 	bitGone
 	verdictShift = iota
+	bitHeld      = 1 << 15 // in the index only: there is a record
 )
-
-// column has the days of one series, ascending by date, without a pointer per day, because
-// there are millions.
-type column struct {
-	dates  []market.Date
-	hashes []uint64
-	bits   []uint16
-	stamps []int32 // places in index.stamps
-	extra  map[market.Date]*coverage.Record
-}
-
-func (c *column) find(d market.Date) (int, bool) {
-	if c == nil {
-		return 0, false
-	}
-	return slices.BinarySearch(c.dates, d)
-}
 
 // index is the coverage in memory. Commits change it while they have the sink's turn;
 // readers may read at any time.
 type index struct {
-	mu     sync.RWMutex
-	series map[series]*column
+	mu       sync.RWMutex
+	datasets map[string]*records
 	// ids are the numbers of series in the file; they stay when a series has no days any more.
 	ids  map[series]int64
 	last int64 // the highest of ids
@@ -75,13 +60,56 @@ type index struct {
 	stamps []*stamp
 	free   []int32
 	rows   int64
-	// perDate is the number of rows of each date; a date without rows has no entry.
-	perDate map[date]int
-	loaded  bool
+	loaded bool
+}
+
+// records are those of one dataset. There are millions, so they are in tables without
+// pointers, one for each date, because nearly all symbols have a record on each.
+type records struct {
+	symbols []string
+	places  map[string]int // their indexes
+	dates   []*dated       // ascending
+}
+
+// dated are the records of one date, by the place of their symbols; places after the end
+// have none.
+type dated struct {
+	date   market.Date
+	hashes []uint64
+	bits   []uint16
+	stamp  int32   // place in index.stamps, of all records
+	stamps []int32 // of each record, if they do not have the same
+	n      int     // records
+	rows   int     // stored rows
+	extra  map[int]*coverage.Record
+}
+
+func (r *records) find(d market.Date) (int, bool) {
+	return slices.BinarySearchFunc(r.dates, d, func(x *dated, d market.Date) int { return cmp.Compare(x.date, d) })
+}
+
+// at returns the records of a date, or nil.
+func (r *records) at(d market.Date) *dated {
+	if r == nil {
+		return nil
+	}
+	if i, ok := r.find(d); ok {
+		return r.dates[i]
+	}
+	return nil
+}
+
+func (t *dated) has(place int) bool { return place < len(t.bits) && t.bits[place] != 0 }
+
+func (t *dated) stampOf(place int) int32 {
+	if t.stamps != nil {
+		return t.stamps[place]
+	}
+	return t.stamp
 }
 
 func newIndex() *index {
-	return &index{series: make(map[series]*column), ids: make(map[series]int64), perDate: make(map[date]int)}
+	return &index{datasets: make(map[string]*records), ids: make(map[series]int64)}
 }
 
 func (x *index) ready() bool {
@@ -93,15 +121,11 @@ func (x *index) ready() bool {
 func (x *index) replace(other *index) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.series, x.ids, x.last, x.stamps, x.free, x.rows, x.perDate, x.loaded = other.series, other.ids, other.last, other.stamps, other.free, other.rows, other.perDate, true
+	x.datasets, x.ids, x.last, x.stamps, x.free, x.rows, x.loaded = other.datasets, other.ids, other.last, other.stamps, other.free, other.rows, true
 }
 
 // clear is for a file that was deleted: nothing is stored, and the next file is read.
-func (x *index) clear() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.series, x.ids, x.last, x.stamps, x.free, x.rows, x.perDate, x.loaded = make(map[series]*column), make(map[series]int64), 0, nil, nil, 0, make(map[date]int), false
-}
+func (x *index) clear() { x.replace(newIndex()) }
 
 func (x *index) holdsRows() bool {
 	x.mu.RLock()
@@ -109,39 +133,51 @@ func (x *index) holdsRows() bool {
 	return x.rows > 0
 }
 
-// day is the i-th of a column.
-func (x *index) day(c *column, i int) day {
-	return day{stamp: x.stamps[c.stamps[i]], extra: c.extra[c.dates[i]], hash: c.hashes[i], date: c.dates[i], bits: c.bits[i]}
+// day is the record of a place.
+func (x *index) day(t *dated, place int) day {
+	return day{stamp: x.stamps[t.stampOf(place)], extra: t.extra[place], hash: t.hashes[place], date: t.date, bits: t.bits[place] &^ bitHeld}
 }
 
 func (x *index) get(k coverage.Key) (coverage.Record, bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	s := series{k.Dataset, k.Symbol}
-	c := x.series[s]
-	i, ok := c.find(k.Date)
-	if !ok {
+	r := x.datasets[k.Dataset]
+	t := r.at(k.Date)
+	if t == nil {
 		return coverage.Record{}, false
 	}
-	return x.day(c, i).record(s), true
+	place, known := r.places[k.Symbol]
+	if !known || !t.has(place) {
+		return coverage.Record{}, false
+	}
+	return x.day(t, place).record(series{k.Dataset, k.Symbol}), true
 }
 
 // span copies the days of a series between two dates, inclusive.
-func (x *index) span(s series, start, end market.Date) []day {
+func (x *index) span(s series, start, end market.Date) (out []day) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	c := x.series[s]
-	from, _ := c.find(start)
-	to, found := c.find(end)
+	r := x.datasets[s.dataset]
+	if r == nil {
+		return nil
+	}
+	place, known := r.places[s.symbol]
+	if !known {
+		return nil
+	}
+	from, _ := r.find(start)
+	to, found := r.find(end)
 	if found {
 		to++
 	}
 	if from >= to {
 		return nil
 	}
-	out := make([]day, 0, to-from)
-	for i := from; i < to; i++ {
-		out = append(out, x.day(c, i))
+	out = make([]day, 0, to-from)
+	for _, t := range r.dates[from:to] {
+		if t.has(place) {
+			out = append(out, x.day(t, place))
+		}
 	}
 	return out
 }
@@ -151,9 +187,12 @@ func (x *index) names(datasets []string) []series {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	var out []series
-	for s := range x.series {
-		if len(datasets) == 0 || slices.Contains(datasets, s.dataset) {
-			out = append(out, s)
+	for dataset, r := range x.datasets {
+		if len(datasets) > 0 && !slices.Contains(datasets, dataset) {
+			continue
+		}
+		for _, symbol := range r.symbols {
+			out = append(out, series{dataset, symbol})
 		}
 	}
 	return out
@@ -168,8 +207,8 @@ func (x *index) name(ids map[series]int64) {
 	}
 }
 
-// place is the index of a stamp.
-func (x *index) place(st *stamp) int32 {
+// keep returns the index of a stamp.
+func (x *index) keep(st *stamp) int32 {
 	if st.records > 0 {
 		return st.at
 	}
@@ -199,52 +238,101 @@ func (x *index) put(r coverage.Record, st *stamp) {
 
 // putDay sets the record of a day. The caller has the lock, or is the only one.
 func (x *index) putDay(s series, d day) {
-	c := x.series[s]
-	if c == nil {
-		c = &column{}
-		x.series[s] = c
+	r := x.datasets[s.dataset]
+	if r == nil {
+		r = &records{places: make(map[string]int)}
+		x.datasets[s.dataset] = r
 	}
-	at := x.place(d.stamp)
+	place, known := r.places[s.symbol]
+	if !known {
+		place = len(r.symbols)
+		r.symbols, r.places[s.symbol] = append(r.symbols, s.symbol), place
+	}
+	i, held := r.find(d.date)
+	if !held {
+		r.dates = slices.Insert(r.dates, i, &dated{date: d.date})
+	}
+	t := r.dates[i]
+	if more := len(r.symbols) - len(t.bits); more > 0 && place >= len(t.bits) {
+		t.hashes, t.bits = append(t.hashes, make([]uint64, more)...), append(t.bits, make([]uint16, more)...)
+		if t.stamps != nil {
+			t.stamps = append(t.stamps, make([]int32, more)...)
+		}
+	}
+	at := x.keep(d.stamp)
 	d.stamp.records++
-	i, held := c.find(d.date)
-	rows, before := d.rows(), int64(0)
-	if held {
-		before = x.day(c, i).rows()
-		x.release(c.stamps[i])
-		c.hashes[i], c.bits[i], c.stamps[i] = d.hash, d.bits, at
+	rows := d.rows()
+	if t.has(place) {
+		rows -= x.day(t, place).rows()
+		x.release(t.stampOf(place))
 	} else {
-		c.dates, c.hashes = slices.Insert(c.dates, i, d.date), slices.Insert(c.hashes, i, d.hash)
-		c.bits, c.stamps = slices.Insert(c.bits, i, d.bits), slices.Insert(c.stamps, i, at)
+		t.n++
 	}
-	if rows != before {
-		x.count(date{s.dataset, d.date}, rows-before)
-	}
+	t.rows, x.rows = t.rows+int(rows), x.rows+rows
+	t.setStamp(place, at)
+	t.hashes[place], t.bits[place] = d.hash, d.bits|bitHeld
 	switch {
 	case d.extra != nil:
-		if c.extra == nil {
-			c.extra = make(map[market.Date]*coverage.Record)
+		if t.extra == nil {
+			t.extra = make(map[int]*coverage.Record)
 		}
-		c.extra[d.date] = d.extra
-	case c.extra != nil:
-		delete(c.extra, d.date)
+		t.extra[place] = d.extra
+	case t.extra != nil:
+		delete(t.extra, place)
 	}
+}
+
+// setStamp sets the stamp of one record, which is already counted.
+func (t *dated) setStamp(place int, at int32) {
+	switch {
+	case t.stamps != nil:
+		t.stamps[place] = at
+	case t.n == 1:
+		t.stamp = at
+	case t.stamp != at:
+		t.stamps = slices.Repeat([]int32{t.stamp}, len(t.bits))
+		t.stamps[place] = at
+	}
+}
+
+// unite forgets the stamp of each record of a date if they all have the same.
+func (x *index) unite(k date) {
+	t := x.datasets[k.dataset].at(k.date)
+	if t == nil || t.stamps == nil {
+		return
+	}
+	first := slices.IndexFunc(t.bits, func(bits uint16) bool { return bits != 0 })
+	for place := range t.stamps {
+		if t.has(place) && t.stamps[place] != t.stamps[first] {
+			return
+		}
+	}
+	if first >= 0 {
+		t.stamp = t.stamps[first]
+	}
+	t.stamps = nil
 }
 
 // drop removes a record.
 func (x *index) drop(k coverage.Key) {
-	s := series{k.Dataset, k.Symbol}
-	c := x.series[s]
-	i, held := c.find(k.Date)
-	if !held {
+	r := x.datasets[k.Dataset]
+	t := r.at(k.Date)
+	if t == nil {
 		return
 	}
-	if rows := x.day(c, i).rows(); rows != 0 {
-		x.count(date{k.Dataset, k.Date}, -rows)
+	place, known := r.places[k.Symbol]
+	if !known || !t.has(place) {
+		return
 	}
-	x.release(c.stamps[i])
-	c.dates, c.hashes = slices.Delete(c.dates, i, i+1), slices.Delete(c.hashes, i, i+1)
-	c.bits, c.stamps = slices.Delete(c.bits, i, i+1), slices.Delete(c.stamps, i, i+1)
-	delete(c.extra, k.Date)
+	rows := x.day(t, place).rows()
+	t.rows, x.rows, t.n = t.rows-int(rows), x.rows-rows, t.n-1
+	x.release(t.stampOf(place))
+	t.hashes[place], t.bits[place] = 0, 0
+	delete(t.extra, place)
+	if t.n == 0 {
+		i, _ := r.find(k.Date)
+		r.dates = slices.Delete(r.dates, i, i+1)
+	}
 }
 
 func newDay(r *coverage.Record, st *stamp) day {
