@@ -62,6 +62,8 @@ type Day struct {
 	filled map[string]fill
 	// decimals counts, for each remembered column, the values with few decimals.
 	decimals []decimalCount
+	// kept says how the rows keep each habit; every neighbouring day is compared with that.
+	kept []kept
 }
 
 // fill is the number of rows of a column per exchange: those with a value, and those with a
@@ -125,6 +127,7 @@ func NewDayOf(ds *catalog.Dataset, date market.Date, b *table.Batch, rows []int)
 		}
 		d.filled[c.name] = f
 	}
+	d.kept = d.breaks()
 	return d
 }
 

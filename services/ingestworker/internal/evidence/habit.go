@@ -79,15 +79,26 @@ func (d *Day) habits() []habit {
 	return nil
 }
 
-func (d *Day) breaks(h habit) (odd []Symbol, rows int) {
-	for i, s := range d.Symbols {
-		if o, told := h.odd(i); told {
-			if rows++; o {
-				odd = append(odd, s)
+// kept says how a day keeps one of its habits.
+type kept struct {
+	odd  []Symbol // whose rows break it
+	rows int      // that have the values for it
+}
+
+// breaks counts the rows that break each habit.
+func (d *Day) breaks() []kept {
+	habits := d.habits()
+	out := make([]kept, len(habits))
+	for n, h := range habits {
+		for i, s := range d.Symbols {
+			if odd, told := h.odd(i); told {
+				if out[n].rows++; odd {
+					out[n].odd = append(out[n].odd, s)
+				}
 			}
 		}
 	}
-	return odd, rows
+	return out
 }
 
 // brokenShare is the share of the rows of a day that must break a relation. Beijing alone
@@ -103,17 +114,16 @@ func Breaks(day, other *Day) (Finding, bool) {
 	if len(day.Symbols) < leastRows || len(other.Symbols) < leastKept {
 		return Finding{}, false
 	}
-	kept := other.habits()
-	for n, h := range day.habits() {
-		odd, rows := day.breaks(h)
-		if len(odd) <= fewRows || float64(len(odd)) <= brokenShare*float64(rows) {
+	for n, k := range day.kept {
+		if len(k.odd) <= fewRows || float64(len(k.odd)) <= brokenShare*float64(k.rows) {
 			continue
 		}
-		before, of := other.breaks(kept[n])
-		if few := min(1, of/leastRows); of >= leastKept && len(before) <= max(few, of/1000) {
-			return Finding{Reason: fault.ValuesConflict, Count: len(odd), Of: rows, Sample: names(odd),
-				What: fmt.Sprintf("has a %s that contradicts the other fields in %s, as on %s it does not", h.name, fault.Of(len(odd), rows, "row", "rows"), other.Date),
-				Meta: []string{"check", h.name, "other_date", other.Date.String()}}, true
+		before := other.kept[n]
+		if few := min(1, before.rows/leastRows); before.rows >= leastKept && len(before.odd) <= max(few, before.rows/1000) {
+			name := day.habits()[n].name
+			return Finding{Reason: fault.ValuesConflict, Count: len(k.odd), Of: k.rows, Sample: names(k.odd),
+				What: fmt.Sprintf("has a %s that contradicts the other fields in %s, as on %s it does not", name, fault.Of(len(k.odd), k.rows, "row", "rows"), other.Date),
+				Meta: []string{"check", name, "other_date", other.Date.String()}}, true
 		}
 	}
 	return Finding{}, false
