@@ -31,7 +31,7 @@ func publishedFaults() []drill {
 	} {
 		all = append(all, drill{
 			name: "publish-kill-" + p.name, fault: "kill -9 of the worker while publishing, " + p.what,
-			expect: "readers have the old version or the new one, whole; the next run publishes", do: func(r *harness) { diesPublishing(r, p.point) },
+			expect: "readers have the old version or the new one, whole; the same run publishes after the restart", do: func(r *harness) { diesPublishing(r, p.point) },
 		})
 	}
 	return append(all,
@@ -69,11 +69,13 @@ func diesPublishing(r *harness, point string) {
 	r.free()
 	r.startWorker("")
 	for _, id := range ids {
-		r.ended(id)
-	}
-	for _, id := range r.create(inUniverse) {
 		run := r.ended(id)
-		r.want(run, unchangedOr(run))
+		r.want(run, succeeded)
+		for _, issue := range run.GetIssues() {
+			if reason := reasonName(issue.GetReason().String()); reason == "PUBLICATION_FAILED" {
+				r.failf("the run says %s: %s", reason, issue.GetMessage())
+			}
+		}
 	}
 	after := r.publishedWhole()
 	if r.err != nil {

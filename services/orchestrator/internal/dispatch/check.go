@@ -237,10 +237,16 @@ func (d *Dispatcher) checkStore(ctx context.Context, pool market.Pool, g gate) g
 
 // patiently calls the worker and retries while it is unreachable, for Timing.WorkerWait.
 func (d *Dispatcher) patiently(ctx context.Context, f func(context.Context) error) error {
-	deadline := now().Add(d.cfg.Timing.WorkerWait)
+	var deadline time.Time
 	for {
 		err := f(ctx)
-		if !fault.Is(err, fault.WorkerUnreachable) || !now().Before(deadline) || !sleep(ctx, retryPause) {
+		if !fault.Is(err, fault.WorkerUnreachable) {
+			return err
+		}
+		if deadline.IsZero() { // the call may have taken long before the worker was gone
+			deadline = now().Add(d.cfg.Timing.WorkerWait)
+		}
+		if !now().Before(deadline) || !sleep(ctx, retryPause) {
 			return err
 		}
 	}

@@ -21,8 +21,9 @@ type Publisher interface {
 	Publish(ctx context.Context, pool market.Pool, runID string) ([]fault.Issue, error)
 }
 
-// publish publishes the pool, then ends the run. If publishing fails, the run gets an issue
-// and is otherwise unchanged; the next run tries again.
+// publish publishes the pool, then ends the run. A worker that restarts meanwhile is called
+// again. If publishing fails, the run gets an issue and is otherwise unchanged; the next run
+// tries again.
 func (l *loop) publish(end run.End) {
 	a := l.act
 	if l.d.cfg.Publisher == nil || l.stopping {
@@ -52,7 +53,11 @@ func (l *loop) publishAside(r run.Run) {
 func (l *loop) published(ctx context.Context, runID string) []fault.Issue {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	issues, err := l.d.cfg.Publisher.Publish(ctx, l.pool, runID)
+	var issues []fault.Issue
+	err := l.d.patiently(ctx, func(ctx context.Context) (err error) {
+		issues, err = l.d.cfg.Publisher.Publish(ctx, l.pool, runID)
+		return err
+	})
 	if err == nil {
 		return issues
 	}

@@ -58,6 +58,28 @@ func TestFailedPublicationIsAnIssueOfTheRun(t *testing.T) {
 	})
 }
 
+// A worker that is killed while it publishes is called again when it is back.
+func TestPublicationIsRepeatedAfterARestartOfTheWorker(t *testing.T) {
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
+		calls := 0
+		g.start(g.publishes(func(ctx context.Context, _ market.Pool, _ string) ([]fault.Issue, error) {
+			switch calls++; calls {
+			case 1:
+				time.Sleep(10 * time.Minute) // longer than the worker is waited for
+				fallthrough
+			case 2, 3:
+				return nil, fault.New(fault.WorkerUnreachable, "The ingest-worker does not respond.")
+			}
+			return nil, nil
+		}))
+		ended, _ := g.watch(g.create(market.Universe)[0].ID)
+		if ended.Outcome != run.Succeeded || len(ended.Issues) > 0 || calls != 4 {
+			t.Errorf("%v with %+v after %d calls", ended.Outcome, ended.Issues, calls)
+		}
+	})
+}
+
 func TestPublicationThatHangsDoesNotKeepTheRun(t *testing.T) {
 	withFakeClock(t, func(t *testing.T) {
 		g := newHarness(t)
