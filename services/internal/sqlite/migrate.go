@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -28,6 +29,17 @@ type Step struct {
 // another program and ErrNewer for one with more or other migrations than fsys; it changes
 // neither.
 func (db *DB) Migrate(ctx context.Context, fsys fs.FS, steps ...Step) error {
+	// Otherwise a table that is written again would take with it the rows of other tables that
+	// refer to it. SQLite ignores the pragma in a transaction.
+	if _, err := db.writer.ExecContext(ctx, "PRAGMA foreign_keys = OFF"); err != nil {
+		return err
+	}
+	err := db.migrate(ctx, fsys, steps)
+	_, back := db.writer.ExecContext(context.WithoutCancel(ctx), "PRAGMA foreign_keys = ON")
+	return errors.Join(err, back)
+}
+
+func (db *DB) migrate(ctx context.Context, fsys fs.FS, steps []Step) error {
 	names, err := fs.Glob(fsys, "*.sql")
 	if err != nil {
 		return err

@@ -35,6 +35,30 @@ func open(t *testing.T, path string, opts sqlite.Options) *sqlite.DB {
 	return db
 }
 
+// TestMigrateKeepsRowsThatReferToATable drops a table in a migration: the rows that would be
+// deleted with its rows stay, and references are checked again afterwards.
+func TestMigrateKeepsRowsThatReferToATable(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "a.sqlite"), sqlite.Options{})
+	first := "CREATE TABLE a (x INTEGER PRIMARY KEY); CREATE TABLE b (y INTEGER REFERENCES a (x) ON DELETE CASCADE); INSERT INTO a VALUES (1); INSERT INTO b VALUES (1);"
+	if err := db.Migrate(t.Context(), migrations(first)); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Migrate(t.Context(), migrations(first, "DROP TABLE a; CREATE TABLE a (x INTEGER PRIMARY KEY)")); err != nil {
+		t.Fatal(err)
+	}
+	var rows int
+	if err := db.Reader().QueryRow("SELECT count(*) FROM b").Scan(&rows); err != nil || rows != 1 {
+		t.Errorf("rows = %d, %v; want 1", rows, err)
+	}
+	err := db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := tx.Exec("INSERT INTO b VALUES (2)")
+		return err
+	})
+	if !sqlite.IsConstraint(err) {
+		t.Errorf("a reference to nothing: %v", err)
+	}
+}
+
 func TestMigrateAppliesEachFileOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "odd ?#% name.sqlite")
 	db := open(t, path, sqlite.Options{})
