@@ -81,7 +81,7 @@ var entries = []entry{
 		"If the file is read-only, make it writable. Otherwise move it out of --data-dir and restart the ingest-worker; the next run fills a new file: mv analysis.duckdb analysis.duckdb.old", "pool", "file", "cause"),
 	e(TargetsDBLocked, Transient, StatusFailedPrecondition,
 		"Another process has targets.sqlite locked.",
-		"Close the program that has a transaction open on targets.sqlite. The run is retried for three hours. This names the program: afterbell doctor", "pool", "file", "holder_pid"),
+		"If the ingest-worker sorts the file after an update, wait. Otherwise close the program that has a transaction open on targets.sqlite. The run is retried for three hours. This names the program: afterbell doctor", "pool", "file", "holder_pid", "sorting_seconds"),
 	e(TargetsDBNotInitialized, Permanent, StatusFailedPrecondition,
 		"targets.sqlite is unreadable, read-only, or has no valid schema.",
 		"If the file is read-only, make it writable. Otherwise move it out of --data-dir and restart the ingest-worker; the next run fills a new file: mv targets.sqlite targets.sqlite.old", "pool", "file", "cause"),

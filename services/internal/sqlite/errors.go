@@ -35,6 +35,10 @@ func IsUnique(err error) bool {
 // KEY or that of a trigger.
 func IsConstraint(err error) bool { return hasCode(err, sqlite3.ErrConstraint) }
 
+// IsRejected reports a statement that cannot be executed with the schema of the file, as one
+// that names a function or a collation of another program.
+func IsRejected(err error) bool { return hasCode(err, sqlite3.ErrError) }
+
 // IsBusy reports whether another connection or process held a lock for longer than the busy
 // timeout.
 func IsBusy(err error) bool { return hasCode(err, sqlite3.ErrBusy, sqlite3.ErrLocked) }

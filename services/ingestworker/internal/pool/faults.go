@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/lockfile"
@@ -40,6 +41,12 @@ func (f Faults) Locked(cause error, pid int) error {
 		return f.build(cause, f.locked, f.file()+" is locked by another process.")
 	}
 	return f.build(cause, f.locked, fmt.Sprintf("%s is locked by process %d.", f.file(), pid), "holder_pid", strconv.Itoa(pid))
+}
+
+// Sorting is *_DB_LOCKED while this worker rewrites the file after an update.
+func (f Faults) Sorting(since time.Duration) error {
+	seconds := strconv.Itoa(int(since.Seconds()))
+	return f.build(nil, f.locked, fmt.Sprintf("%s is being sorted by date, once after an update; that has taken %s s so far.", f.file(), seconds), "sorting_seconds", seconds)
 }
 
 // Lock locks the file for this worker, even while it is closed. It returns *_DB_LOCKED if

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
@@ -60,10 +61,42 @@ func (s *Sink) attach(ctx context.Context) error {
 	if s.stands() && s.db != nil {
 		return nil
 	}
+	o := s.opening
+	if o == nil {
+		db, err := s.openFile(ctx)
+		if err != nil {
+			return err
+		}
+		o = s.migrate(db)
+		s.opening = o
+	}
+	if !o.wait(ctx, s.patience) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return s.faults.Sorting(time.Since(o.began))
+	}
+	s.opening = nil
+	db, err := o.db, o.err
+	if err == nil {
+		err = s.inspect(ctx, db)
+	}
+	if err != nil {
+		return errors.Join(s.openFailure(ctx, err), db.Close())
+	}
+	s.reads.Lock()
+	s.db = db
+	s.reads.Unlock()
+	s.watch.Opened()
+	return nil
+}
+
+// openFile locks and opens the file.
+func (s *Sink) openFile(ctx context.Context) (*sqlite.DB, error) {
 	if s.lock == nil {
 		lock, err := s.faults.Lock()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		s.lock = lock
 	}
@@ -72,20 +105,71 @@ func (s *Sink) attach(ctx context.Context) error {
 		err = s.setLogAside()
 	}
 	if err != nil {
-		return s.faults.Unfit(err, pool.Pathless(err))
+		return nil, s.faults.Unfit(err, pool.Pathless(err))
 	}
 	db, err := sqlite.Open(ctx, s.cfg.Path, sqlite.Options{BusyTimeout: s.cfg.BusyTimeout, Cache: pageCache})
 	if err != nil {
-		return s.openFailure(ctx, err)
+		return nil, s.openFailure(ctx, err)
 	}
-	if err := s.inspect(ctx, db); err != nil {
-		return errors.Join(s.openFailure(ctx, err), db.Close())
+	return db, nil
+}
+
+// patience is how long a caller waits for the migration of a file.
+const patience = 3 * time.Second
+
+// opening is a file that is being migrated. A large one takes longer than callers wait, so it
+// does not end with them.
+type opening struct {
+	db    *sqlite.DB
+	began time.Time
+	done  chan struct{} // closed when err is set
+	err   error
+}
+
+// migrate starts the migration of a file. When it has taken long, the file is opened, because
+// nobody may ask for it again.
+func (s *Sink) migrate(db *sqlite.DB) *opening {
+	o := &opening{db: db, began: time.Now(), done: make(chan struct{})}
+	go func() {
+		o.err = db.Migrate(s.life, migrations(), sqlite.Step{After: "0004_by_date.sql", Do: s.sortByDate})
+		close(o.done)
+		if time.Since(o.began) < s.patience {
+			return
+		}
+		give, err := s.take(s.life)
+		if err != nil {
+			return // the sink is being closed
+		}
+		defer give()
+		if s.opening != o {
+			return
+		}
+		log := s.cfg.Logger.With("pool", string(market.Targets), "took", time.Since(o.began).Round(time.Millisecond).String())
+		if err := s.attach(s.life); err != nil {
+			log.Error("the file could not be sorted; it is unchanged", "error", err)
+			return
+		}
+		log.Info("the file is sorted by date")
+	}()
+	return o
+}
+
+// wait returns false if the migration takes longer, or if ctx ends first.
+func (o *opening) wait(ctx context.Context, patience time.Duration) bool {
+	timer := time.NewTimer(time.Until(o.began.Add(patience)))
+	defer timer.Stop()
+	select {
+	case <-o.done:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
 	}
-	s.reads.Lock()
-	s.db = db
-	s.reads.Unlock()
-	s.watch.Opened()
-	return nil
+	select {
+	case <-o.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // stands reports whether the file is still the one in the cache. If it was deleted or
@@ -148,7 +232,7 @@ func (s *Sink) forgetLists() {
 }
 
 func (s *Sink) inspect(ctx context.Context, db *sqlite.DB) error {
-	if err := db.Migrate(ctx, migrations(), sqlite.Step{After: "0004_by_date.sql", Do: sortByDate}); err != nil {
+	if err := db.InPlace(); err != nil {
 		return err
 	}
 	lacks, err := lacking(ctx, db.Reader())
@@ -186,7 +270,7 @@ var sqliteTypes = map[table.Type]string{table.Text: "TEXT", table.Date: "TEXT", 
 // migrations say. Additional ones belong to the user and are ignored.
 func lacking(ctx context.Context, db *sql.DB) (what string, err error) {
 	have := make(map[string]bool)
-	err = each(ctx, db, `SELECT t.name, c.name || ' ' || c.type FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table'`,
+	err = each(ctx, db, `SELECT t.name, c.name || ' ' || c.type FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table' AND t.sql NOT LIKE 'CREATE VIRTUAL%'`,
 		func(scan func(...any) error) error {
 			var name, column string
 			err := scan(&name, &column)

@@ -29,6 +29,7 @@ type Sink struct {
 	closed  bool
 	lock    *lockfile.Lock
 	db      *sqlite.DB // nil while the file is closed
+	opening *opening   // a file that is being migrated
 	source  string
 	lastUse time.Time
 	clung   bool         // the file stays open until a reader releases its log
@@ -36,6 +37,12 @@ type Sink struct {
 	nextID  int64        // of commits
 	// newIDs are the numbers of new series in the current transaction.
 	newIDs map[series]int64
+
+	// life ends with Close, and with it a migration.
+	life     context.Context
+	end      context.CancelFunc
+	patience time.Duration
+	large    int64
 
 	calendar    atomic.Pointer[ingest.Calendar]
 	instruments atomic.Pointer[[]coverage.Instrument]
@@ -54,7 +61,8 @@ var errClosed = errors.New("the ingest-worker is shutting down")
 func New(cfg Config) *Sink {
 	cfg = cfg.withDefaults()
 	s := &Sink{cfg: cfg, faults: pool.NewFaults(market.Targets, cfg.Path), index: newIndex(),
-		watch: pool.NewWatch(cfg.Path), turn: make(chan struct{}, 1)}
+		watch: pool.NewWatch(cfg.Path), turn: make(chan struct{}, 1), patience: patience, large: largeFile}
+	s.life, s.end = context.WithCancel(context.Background())
 	s.turn <- struct{}{}
 	return s
 }
@@ -165,12 +173,20 @@ func (s *Sink) Release() {
 	}
 }
 
-// Close closes the sink after the commit in progress, and releases the file's lock.
+// Close closes the sink after the commit in progress, and releases the file's lock. A migration
+// is rolled back.
 func (s *Sink) Close() error {
+	s.end()
 	<-s.turn
 	defer func() { s.turn <- struct{}{} }()
 	s.closed = true
-	err := errors.Join(s.detach(), s.lock.Release())
+	var err error
+	if s.opening != nil {
+		<-s.opening.done
+		err = s.opening.db.Close()
+		s.opening = nil
+	}
+	err = errors.Join(err, s.detach(), s.lock.Release())
 	s.lock = nil
 	return err
 }
