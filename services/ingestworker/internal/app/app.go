@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -123,6 +124,13 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 		Path: files[market.Universe], Source: host, AcceptSource: cfg.AcceptSource, Logger: log,
 		Memory: cfg.DuckDBMemory, Threads: cfg.DuckDBThreads, GroupPartitions: cfg.CommitGroup,
 	})
+	// SQLite sorts large tables in a temporary file, which the system's directory may have no
+	// room for. It is read when SQLite is first used.
+	if _, set := os.LookupEnv("SQLITE_TMPDIR"); !set {
+		if err := os.Setenv("SQLITE_TMPDIR", cfg.DataDir); err != nil {
+			return nil, err
+		}
+	}
 	short := targets.New(targets.Config{Path: files[market.Targets], Source: host, AcceptSource: cfg.AcceptSource, Logger: log})
 	a.sinks = map[market.Pool]ingest.Sink{market.Universe: whole, market.Targets: short}
 	for _, p := range market.Pools() {

@@ -304,6 +304,8 @@ func (s *Sink) openFailure(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case s.life.Err() != nil:
+		return s.faults.Failed(errClosed, errClosed.Error())
 	case told:
 		return f
 	case sqlite.IsBusy(err):
