@@ -79,7 +79,7 @@ func TestAFileSortedBySymbolIsSortedByDate(t *testing.T) {
 			"SELECT concat_ws(' ', symbol, trade_date, pe) FROM daily_basics ORDER BY trade_date, symbol",
 			"SELECT concat_ws(' ', dataset, symbol, trade_date, commit_id, row_count, verdict, rows_hash) FROM coverage ORDER BY 1",
 			"SELECT close FROM highest", "SELECT count(*) FROM log",
-			"SELECT type || ' ' || name || ' ' || tbl_name FROM sqlite_schema ORDER BY 1",
+			"SELECT type || ' ' || name || ' ' || tbl_name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY 1",
 		} {
 			if err := each(t.Context(), db, query, into(&out)); err != nil {
 				t.Fatalf("%s: %v", query, err)
@@ -104,6 +104,10 @@ func TestAFileSortedBySymbolIsSortedByDate(t *testing.T) {
 		if err := each(t.Context(), s.db.Reader(), "SELECT sql FROM sqlite_schema WHERE name = ?", into(&text), sorted.table); err != nil || !strings.Contains(text[0], "PRIMARY KEY ("+sorted.is+")") {
 			t.Errorf("%s is not sorted by date: %s, %v", sorted.table, text, err)
 		}
+	}
+	var analyzed int
+	if err := s.db.Reader().QueryRow("SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'daily_prices'").Scan(&analyzed); err != nil || analyzed == 0 {
+		t.Errorf("the sorted table has no statistics: %v", err)
 	}
 	symbols := sinktest.Stocks(2)
 	day := market.Date(20516)
@@ -169,7 +173,7 @@ func TestSortingKeepsWhatUsersHaveAdded(t *testing.T) {
 			what := func(db querier) (out []string) {
 				for _, query := range []string{
 					"SELECT concat_ws(' ', symbol, trade_date, close) FROM daily_prices ORDER BY 1", "SELECT concat_ws(' ', s, d, n) FROM notes ORDER BY 1",
-					"SELECT concat_ws(' ', type, name, sql) FROM sqlite_schema WHERE tbl_name NOT IN ('daily_prices', 'daily_basics', 'daily_moneyflows', 'coverage_days') ORDER BY 1",
+					"SELECT concat_ws(' ', type, name, sql) FROM sqlite_schema WHERE tbl_name NOT IN ('daily_prices', 'daily_basics', 'daily_moneyflows', 'coverage_days') AND name NOT LIKE 'sqlite_stat%' ORDER BY 1",
 					"SELECT name || coalesce(dflt_value, '') FROM pragma_table_info('daily_prices')",
 				} {
 					if err := each(t.Context(), db, query, into(&out)); err != nil {

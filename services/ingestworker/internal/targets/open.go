@@ -131,7 +131,16 @@ type opening struct {
 func (s *Sink) migrate(db *sqlite.DB) *opening {
 	o := &opening{db: db, began: time.Now(), done: make(chan struct{})}
 	go func() {
-		o.err = db.Migrate(s.life, migrations(), sqlite.Step{After: "0004_by_date.sql", Do: s.sortByDate})
+		sorted := false
+		o.err = db.Migrate(s.life, migrations(), sqlite.Step{After: "0004_by_date.sql", Do: func(ctx context.Context, tx *sqlite.Tx) error {
+			sorted = true
+			return s.sortByDate(ctx, tx)
+		}})
+		if o.err == nil && sorted { // the program may be stopped before Release does it
+			if err := db.Optimize(s.life); err != nil {
+				s.cfg.Logger.Warn("updating the statistics of the tables failed", "pool", string(market.Targets), "error", err)
+			}
+		}
 		close(o.done)
 		if time.Since(o.began) < s.patience {
 			return
