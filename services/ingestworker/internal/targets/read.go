@@ -58,17 +58,58 @@ func (s *Sink) beside(ctx context.Context, prepare func(), read func(db *sql.DB)
 	return nil
 }
 
-// Contents reads the tables; without a symbol it reads a date's rows of every symbol.
-// Because of the primary keys Duplicates is always 0.
+// Contents reads the tables; without a symbol it reads a date's rows of every symbol. Symbols'
+// days are read many at a time. Because of the primary keys Duplicates is always 0.
 func (s *Sink) Contents(ctx context.Context, keys ...coverage.Key) ([]ingest.Contents, error) {
 	out := make([]ingest.Contents, len(keys))
-	for n, k := range keys {
+	for n := 0; n < len(keys); {
+		end := n + 1
+		for end < min(len(keys), n+contentsPerQuery) && keys[n].Symbol != "" && keys[end].Symbol != "" && keys[end].Dataset == keys[n].Dataset {
+			end++
+		}
 		var err error
-		if out[n], err = s.contents(ctx, k); err != nil {
+		if end == n+1 {
+			out[n], err = s.contents(ctx, keys[n])
+		} else {
+			err = s.contentsOf(ctx, keys[n:end], out[n:end])
+		}
+		if err != nil {
 			return nil, err
 		}
+		n = end
 	}
 	return out, nil
+}
+
+// contentsPerQuery is how many keys one query of Contents has.
+const contentsPerQuery = 1000
+
+// contentsOf reads symbols' days of one dataset.
+func (s *Sink) contentsOf(ctx context.Context, keys []coverage.Key, out []ingest.Contents) error {
+	d := catalog.Lookup(keys[0].Dataset)
+	if d == nil || d.Snapshot {
+		return fault.Invalid("dataset", "%.40q has no trade dates", keys[0].Dataset)
+	}
+	asked, at, day := make([]string, len(keys)), make(map[rowKey]int, len(keys)), make(map[market.Date]string)
+	for n, k := range keys {
+		if day[k.Date] == "" {
+			day[k.Date] = k.Date.String()
+		}
+		asked[n], at[rowKey{k.Symbol, k.Date}] = day[k.Date]+k.Symbol, n
+	}
+	b, names := pool.Held(d, len(keys))
+	err := s.use(ctx, func(db *sql.DB) error {
+		return readBatch(ctx, reading(db), b, "SELECT "+names+" FROM json_each(?) AS k CROSS JOIN "+d.Table+
+			" ON trade_date = substr(k.value, 1, 10) AND symbol = substr(k.value, 11) WHERE "+ofKind(d), jsonList(asked))
+	})
+	if err != nil {
+		return err
+	}
+	texts, dates := pool.KeyColumns(d, b)
+	for r, hash := range b.RowHashes() {
+		out[at[rowKey{texts.Texts[r], dates.Dates[r]}]] = ingest.Contents{Rows: 1, Hash: hash}
+	}
+	return nil
 }
 
 func (s *Sink) contents(ctx context.Context, k coverage.Key) (ingest.Contents, error) {
