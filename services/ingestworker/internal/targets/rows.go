@@ -36,6 +36,17 @@ func (w *work) readOld(ctx context.Context, tx *sqlite.Tx) (err error) {
 	for k := range w.before {
 		known[k.Symbol] = true
 	}
+	// One range is faster than a search for each symbol if it has few other rows.
+	if part.Start == part.End && w.sink.index.rowsOn(date{w.dataset.ID, part.Start}) <= 2*len(known) {
+		symbols, _ := pool.KeyColumns(w.dataset, b)
+		at := slices.IndexFunc(b.Columns, func(c table.Column) bool { return c.Name == symbols.Name })
+		return tx.Scan(ctx, func(values []driver.Value) error {
+			if s, ok := values[at].(string); !ok || !known[s] {
+				return nil
+			}
+			return appendRow(b, values)
+		}, query+w.dataset.Table+" WHERE trade_date = ? AND "+ofKind(w.dataset), part.Start.String())
+	}
 	var days []string
 	for d := part.Start; d <= part.End; d++ {
 		days = append(days, d.String())
