@@ -120,20 +120,22 @@ const patience = 3 * time.Second
 // opening is a file that is being migrated. A large one takes longer than callers wait, so it
 // does not end with them.
 type opening struct {
-	db    *sqlite.DB
-	began time.Time
-	done  chan struct{} // closed when err is set
-	err   error
+	db      *sqlite.DB
+	began   time.Time
+	sorting chan struct{} // closed when the tables are being sorted
+	done    chan struct{} // closed when err is set
+	err     error
 }
 
-// migrate starts the migration of a file. When it has taken long, the file is opened, because
-// nobody may ask for it again.
+// migrate starts the migration of a file. If its callers have left, the file is opened after
+// it, because nobody may ask for it again.
 func (s *Sink) migrate(db *sqlite.DB) *opening {
-	o := &opening{db: db, began: time.Now(), done: make(chan struct{})}
+	o := &opening{db: db, began: time.Now(), sorting: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		sorted := false
 		o.err = db.Migrate(s.life, migrations(), sqlite.Step{After: "0004_by_date.sql", Do: func(ctx context.Context, tx *sqlite.Tx) error {
 			sorted = true
+			close(o.sorting)
 			return s.sortByDate(ctx, tx)
 		}})
 		if o.err == nil && sorted { // the program may be stopped before Release does it
@@ -142,29 +144,33 @@ func (s *Sink) migrate(db *sqlite.DB) *opening {
 			}
 		}
 		close(o.done)
-		if time.Since(o.began) < s.patience {
-			return
-		}
 		give, err := s.take(s.life)
 		if err != nil {
 			return // the sink is being closed
 		}
 		defer give()
 		if s.opening != o {
-			return
+			return // a caller has waited for it
 		}
 		log := s.cfg.Logger.With("pool", string(market.Targets), "took", time.Since(o.began).Round(time.Millisecond).String())
 		if err := s.attach(s.life); err != nil {
-			log.Error("the file could not be sorted; it is unchanged", "error", err)
-			return
+			log.Error("the file cannot be opened", "error", err)
+		} else if sorted {
+			log.Info("the file is sorted by date")
 		}
-		log.Info("the file is sorted by date")
 	}()
 	return o
 }
 
-// wait returns false if the migration takes longer, or if ctx ends first.
+// wait returns false if the tables are sorted for longer than that, or if ctx ends first.
 func (o *opening) wait(ctx context.Context, patience time.Duration) bool {
+	select {
+	case <-o.done: // as a rule within a few ms
+		return true
+	case <-o.sorting:
+	case <-ctx.Done():
+		return false
+	}
 	timer := time.NewTimer(time.Until(o.began.Add(patience)))
 	defer timer.Stop()
 	select {
