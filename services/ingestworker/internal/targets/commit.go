@@ -280,7 +280,9 @@ func (w *work) publish() {
 		dates[k.date] = true
 	}
 	for d := range dates {
-		x.unite(date{w.dataset.ID, d})
+		if t := x.datasets[w.dataset.ID].at(d); t != nil {
+			t.tidy()
+		}
 	}
 	x.mu.Unlock()
 	w.remember()

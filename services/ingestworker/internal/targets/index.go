@@ -71,10 +71,11 @@ type records struct {
 	dates   []*dated       // ascending
 }
 
-// dated are the records of one date, by the place of their symbols; places after the end
-// have none.
+// dated are the records of one date, by the place of their symbols. Places before first and
+// after the end have none: lists whose symbols come and go take little more than their records.
 type dated struct {
 	date   market.Date
+	first  int
 	hashes []uint64
 	bits   []uint16
 	stamp  int32   // place in index.stamps, of all records
@@ -99,13 +100,36 @@ func (r *records) at(d market.Date) *dated {
 	return nil
 }
 
-func (t *dated) has(place int) bool { return place < len(t.bits) && t.bits[place] != 0 }
+func (t *dated) has(place int) bool {
+	i := place - t.first
+	return i >= 0 && i < len(t.bits) && t.bits[i] != 0
+}
 
 func (t *dated) stampOf(place int) int32 {
 	if t.stamps != nil {
-		return t.stamps[place]
+		return t.stamps[place-t.first]
 	}
 	return t.stamp
+}
+
+// reserve makes room for a place.
+func (t *dated) reserve(place int) {
+	if len(t.bits) == 0 {
+		t.first = place
+	}
+	if before := t.first - place; before > 0 {
+		t.first = place
+		t.hashes, t.bits = slices.Insert(t.hashes, 0, make([]uint64, before)...), slices.Insert(t.bits, 0, make([]uint16, before)...)
+		if t.stamps != nil {
+			t.stamps = slices.Insert(t.stamps, 0, make([]int32, before)...)
+		}
+	}
+	if after := place - t.first + 1 - len(t.bits); after > 0 {
+		t.hashes, t.bits = append(t.hashes, make([]uint64, after)...), append(t.bits, make([]uint16, after)...)
+		if t.stamps != nil {
+			t.stamps = append(t.stamps, make([]int32, after)...)
+		}
+	}
 }
 
 func newIndex() *index {
@@ -135,7 +159,8 @@ func (x *index) holdsRows() bool {
 
 // day is the record of a place.
 func (x *index) day(t *dated, place int) day {
-	return day{stamp: x.stamps[t.stampOf(place)], extra: t.extra[place], hash: t.hashes[place], date: t.date, bits: t.bits[place] &^ bitHeld}
+	i := place - t.first
+	return day{stamp: x.stamps[t.stampOf(place)], extra: t.extra[place], hash: t.hashes[i], date: t.date, bits: t.bits[i] &^ bitHeld}
 }
 
 func (x *index) get(k coverage.Key) (coverage.Record, bool) {
@@ -253,12 +278,7 @@ func (x *index) putDay(s series, d day) {
 		r.dates = slices.Insert(r.dates, i, &dated{date: d.date})
 	}
 	t := r.dates[i]
-	if more := len(r.symbols) - len(t.bits); more > 0 && place >= len(t.bits) {
-		t.hashes, t.bits = append(t.hashes, make([]uint64, more)...), append(t.bits, make([]uint16, more)...)
-		if t.stamps != nil {
-			t.stamps = append(t.stamps, make([]int32, more)...)
-		}
-	}
+	t.reserve(place)
 	at := x.keep(d.stamp)
 	d.stamp.records++
 	rows := d.rows()
@@ -270,7 +290,7 @@ func (x *index) putDay(s series, d day) {
 	}
 	t.rows, x.rows = t.rows+int(rows), x.rows+rows
 	t.setStamp(place, at)
-	t.hashes[place], t.bits[place] = d.hash, d.bits|bitHeld
+	t.hashes[place-t.first], t.bits[place-t.first] = d.hash, d.bits|bitHeld
 	switch {
 	case d.extra != nil:
 		if t.extra == nil {
@@ -286,31 +306,33 @@ func (x *index) putDay(s series, d day) {
 func (t *dated) setStamp(place int, at int32) {
 	switch {
 	case t.stamps != nil:
-		t.stamps[place] = at
+		t.stamps[place-t.first] = at
 	case t.n == 1:
 		t.stamp = at
 	case t.stamp != at:
 		t.stamps = slices.Repeat([]int32{t.stamp}, len(t.bits))
-		t.stamps[place] = at
+		t.stamps[place-t.first] = at
 	}
 }
 
-// unite forgets the stamp of each record of a date if they all have the same.
-func (x *index) unite(k date) {
-	t := x.datasets[k.dataset].at(k.date)
-	if t == nil || t.stamps == nil {
-		return
-	}
-	first := slices.IndexFunc(t.bits, func(bits uint16) bool { return bits != 0 })
-	for place := range t.stamps {
-		if t.has(place) && t.stamps[place] != t.stamps[first] {
-			return
+// tidy frees what the records of a date do not need: the stamp of each if all have the same,
+// and room for more.
+func (t *dated) tidy() {
+	if t.stamps != nil {
+		same, last := true, int32(-1)
+		for i, at := range t.stamps {
+			if t.bits[i] != 0 {
+				same = same && (last < 0 || at == last)
+				last = at
+			}
+		}
+		if same {
+			t.stamp, t.stamps = max(last, 0), nil
 		}
 	}
-	if first >= 0 {
-		t.stamp = t.stamps[first]
+	if n := len(t.bits); cap(t.bits) > n+n/16 {
+		t.hashes, t.bits, t.stamps = slices.Clone(t.hashes), slices.Clone(t.bits), slices.Clone(t.stamps)
 	}
-	t.stamps = nil
 }
 
 // drop removes a record.
@@ -327,7 +349,7 @@ func (x *index) drop(k coverage.Key) {
 	rows := x.day(t, place).rows()
 	t.rows, x.rows, t.n = t.rows-int(rows), x.rows-rows, t.n-1
 	x.release(t.stampOf(place))
-	t.hashes[place], t.bits[place] = 0, 0
+	t.hashes[place-t.first], t.bits[place-t.first] = 0, 0
 	delete(t.extra, place)
 	if t.n == 0 {
 		i, _ := r.find(k.Date)

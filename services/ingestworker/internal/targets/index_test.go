@@ -227,3 +227,31 @@ func contentOf(t *testing.T, x *index) map[coverage.Key]coverage.Record {
 	}
 	return out
 }
+
+// TestSymbolsThatComeAndGo have records on few of the dates, and take memory only there,
+// whether they are put from the oldest date on or from the newest back.
+func TestSymbolsThatComeAndGo(t *testing.T) {
+	const days, listed, turnover = 400, 50, 5
+	for _, step := range []int{1, -1} {
+		x, st := newIndex(), &stamp{}
+		for n := range days {
+			at := n
+			if step < 0 {
+				at = days - 1 - n
+			}
+			for i := range listed {
+				symbol := fmt.Sprintf("%06d.SH", at*turnover+i)
+				x.put(coverage.Record{Key: coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0 + market.Date(at), Symbol: symbol}, Rows: 1, Expected: 1,
+					Verdict: coverage.Complete, SameSince: market.NoDate, LastSame: market.NoDate, ByExchange: coverage.ExchangeCounts{SH: 1}}, st)
+			}
+		}
+		places := 0
+		for _, d := range x.datasets[catalog.Daily].dates {
+			d.tidy()
+			places += cap(d.bits)
+		}
+		if records := days * listed; places > 2*records || x.rows != int64(records) || st.records != records {
+			t.Errorf("step %d: %d places for %d records, %d rows, %d of the stamp", step, places, records, x.rows, st.records)
+		}
+	}
+}

@@ -81,6 +81,11 @@ func loadIndex(ctx context.Context, db *sql.DB) (x *index, nextID int64, err err
 		x.put(r, st)
 		return nil
 	})
+	for _, r := range x.datasets {
+		for _, t := range r.dates {
+			t.tidy()
+		}
+	}
 	return x, nextID + 1, err
 }
 
