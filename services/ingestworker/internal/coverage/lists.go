@@ -59,13 +59,13 @@ func NewLists(instruments []Instrument) *Lists {
 		for _, old := range i.Former {
 			l.renamed[old] = i.Symbol
 		}
+		if i.Listed == market.NoDate || i.Status == "D" && i.Delisted == market.NoDate {
+			continue
+		}
 		if i.Kind == market.ETF {
 			l.etfAll++
 		} else {
 			l.stocks++
-		}
-		if i.Listed == market.NoDate || i.Status == "D" && i.Delisted == market.NoDate {
-			continue
 		}
 		if i.Kind == market.ETF {
 			l.etf.add(i.Listed, i.Delisted)
@@ -108,7 +108,8 @@ func (l *Lists) ListedOn(k market.Kind, d market.Date) []string {
 // ETFs counts the ETFs listed on d.
 func (l *Lists) ETFs(d market.Date) int64 { return l.etf.on(d) }
 
-// Has reports whether any instrument of the kind is known.
+// Has reports whether any instrument of the kind is known with its dates: without them, no
+// date would seem to need a row.
 func (l *Lists) Has(k market.Kind) bool {
 	if k == market.ETF {
 		return l.etfAll > 0

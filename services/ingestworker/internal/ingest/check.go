@@ -220,6 +220,7 @@ type checker struct {
 	floating, circulating  *table.Column
 	volume, amount         *table.Column
 	isOpen                 *table.Column
+	listed, status         *table.Column // of a list of instruments
 	buys, sells            []*table.Column
 }
 
@@ -265,6 +266,9 @@ func (c *checker) prepare() {
 		}
 	}
 	c.symbol, c.date = c.b.Column("ts_code"), c.b.Column("trade_date")
+	if c.ds.Snapshot {
+		c.listed, c.status = c.b.Column("list_date"), cmp.Or(c.b.Column("list_status"), c.b.Column("status"))
+	}
 	if c.ds.ID == catalog.TradeCal {
 		c.exchange, c.date = c.b.Column("exchange"), c.b.Column("cal_date")
 		c.isOpen = c.b.Column("is_open")
@@ -366,10 +370,19 @@ func (c *checker) disagrees(r int) (why string, hollow bool) {
 			why, hollow = col.Name+" is missing", true
 		}
 	}
+	if c.undated(r) {
+		c.lacks(c.listed.Name)
+	}
 	if hollow {
 		return why, true
 	}
 	return c.contradicts(r), false
+}
+
+// undated reports whether an instrument that is listed has no listing date. No recorded one
+// lacks it. Without it, no date expects a row of the instrument.
+func (c *checker) undated(r int) bool {
+	return c.listed != nil && c.listed.Null[r] && (c.status == nil || c.status.Null[r] || c.status.Texts[r] == "L")
 }
 
 func (c *checker) lacks(column string) {

@@ -337,6 +337,9 @@ func TestListsThatErr(t *testing.T) {
 		"three in five funds":   {Kind: tusharesim.HalfDay, API: catalog.FundBasic, N: 60},
 		"no funds":              {Kind: tusharesim.Empty, API: catalog.FundBasic},
 		"codes of another form": {Kind: tusharesim.MangledCode, API: catalog.StockBasic, Share: 1},
+		"stocks without dates":  {Kind: tusharesim.NullColumn, API: catalog.StockBasic, Columns: []string{"list_date"}},
+		"funds without dates":   {Kind: tusharesim.NullColumn, API: catalog.FundBasic, Columns: []string{"list_date"}},
+		"one exchange undated":  {Kind: tusharesim.NullColumn, API: catalog.StockBasic, Columns: []string{"list_date"}, Exchange: "SZ"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			id := r.fail(f)
