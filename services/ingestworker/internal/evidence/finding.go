@@ -133,12 +133,12 @@ func (p *Pair) Repeated(witness *Day) (Finding, bool) {
 		return Finding{}, false
 	}
 	alike, equal, compared := p.compare()
-	whole := 0
-	for _, a := range alike {
+	for k, a := range alike {
 		if a.repeats() {
-			whole++
+			p.repeats = append(p.repeats, p.Day.Symbols[p.i[k]])
 		}
 	}
+	whole := len(p.repeats)
 	if TooMany(whole, rows) {
 		return Finding{Reason: fault.ValuesRepeated, Count: whole, Of: rows, Meta: []string{"other_date", p.Other.Date.String()},
 			What: fmt.Sprintf("repeats the values of %s in %s", p.Other.Date, fault.Of(whole, rows, "row", "rows"))}, true

@@ -16,6 +16,8 @@ type Pair struct {
 	// exchange in a tally.
 	i, j     []int32
 	exchange []uint8
+	// repeats are the symbols whose row on Day has the values of Other, after Repeated.
+	repeats []Symbol
 }
 
 // PairOf matches the rows of two days of a dataset by symbol.
@@ -32,6 +34,10 @@ func PairOf(day, other *Day) *Pair {
 func (p *Pair) Reversed() *Pair {
 	return &Pair{Day: p.Other, Other: p.Day, i: p.j, j: p.i, exchange: p.exchange}
 }
+
+// Repeats returns the symbols whose row on Day has the values of Other, as RepeatedSymbols
+// does. It must be called after Repeated.
+func (p *Pair) Repeats() []Symbol { return p.repeats }
 
 // suspects are the columns of a finding. count and of are the affected and the compared rows
 // of the column with the most affected rows.

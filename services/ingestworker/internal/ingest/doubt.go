@@ -22,6 +22,8 @@ type doubt struct {
 	others  []accusation
 	// notices are reported and block nothing.
 	notices []fault.Issue
+	// odd is the number of rows that cannot be right, if they are too few for a finding.
+	odd int
 	// day is what is remembered of the current day; nil for snapshots.
 	day *evidence.Day
 }
@@ -174,6 +176,49 @@ func (x *examination) found(f evidence.Finding, ok bool) bool {
 	return ok
 }
 
+// few reports rows that cannot be those of their day but are too few for a finding. They are
+// stored as received, and the day is fetched once more. In targets, such rows are not stored.
+func few[V any](x *examination, reason fault.Reason, what string, rows map[evidence.Symbol]V) {
+	if len(rows) == 0 || x.inTargets() || x.falsified() {
+		return
+	}
+	var symbols []string
+	for s := range rows {
+		symbols = append(symbols, s.String())
+	}
+	slices.Sort(symbols)
+	f := evidence.Finding{
+		Reason: reason, Count: len(symbols), Of: len(x.day.Symbols), Sample: symbols[:min(len(symbols), sampleSize)],
+		What: what + " " + fault.Count(len(symbols), "symbol", "symbols"),
+	}
+	i := coverage.About(x.ds, f.Issue(x.ds.ID, x.day.Date))
+	i.Severity, i.Remedy = fault.Warning, "Compare with another source before you use these rows."
+	x.notices, x.odd = append(x.notices, i), x.odd+len(symbols)
+}
+
+// repeats reports the rows of the day that have the values of an earlier one. Two quiet days
+// of daily_basic can be equal, so the date's daily must contradict them.
+func (x *examination) repeats(ctx context.Context, p *evidence.Pair) error {
+	if len(p.Repeats()) == 0 || x.inTargets() {
+		return nil
+	}
+	rows := map[evidence.Symbol]bool{}
+	for _, s := range p.Repeats() {
+		rows[s] = true
+	}
+	if x.ds.ID == catalog.DailyBasic {
+		quotes, err := x.find(ctx, catalog.Daily, x.day.Date)
+		if err != nil || quotes == nil {
+			return err
+		}
+		for s := range evidence.Confirmed(x.day, quotes) {
+			delete(rows, s)
+		}
+	}
+	few(x, fault.ValuesRepeated, "repeats the values of "+p.Other.Date.String()+" for", rows)
+	return nil
+}
+
 func (x *examination) falsified() bool {
 	return slices.ContainsFunc(x.against, evidence.Finding.False)
 }
@@ -192,6 +237,10 @@ func (x *examination) all(ctx context.Context) (err error) {
 		if !x.found(x.withPrev.Repeated(x.witness)) && x.quotes() {
 			x.found(evidence.Follows(x.day, x.prev))
 		}
+		if err := x.repeats(ctx, x.withPrev); err != nil {
+			return err
+		}
+		few(x, fault.ValuesConflict, "has many times the total_share of "+x.prev.Date.String()+", or a fraction of it, for", evidence.JumpedSymbols(x.day, x.prev))
 	}
 	if !x.falsified() {
 		if err := x.older(ctx); err != nil {
@@ -244,8 +293,14 @@ func (x *examination) older(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if before != nil && x.found(evidence.PairOf(x.day, before).Repeated(x.prev)) {
-			return nil
+		if before != nil {
+			p := evidence.PairOf(x.day, before)
+			if x.found(p.Repeated(x.prev)) {
+				return nil
+			}
+			if err := x.repeats(ctx, p); err != nil {
+				return err
+			}
 		}
 		after, err := x.find(ctx, x.ds.ID, later)
 		if err != nil {
@@ -681,6 +736,7 @@ func (x *examination) values(ctx context.Context, other *evidence.Day) error {
 	}
 	f, ok := evidence.Agrees(rests, daily)
 	if !ok {
+		few(x, fault.ValuesConflict, "differs from "+other.Dataset+" of that date for", evidence.Disagreeing(rests, daily))
 		return nil
 	}
 	before, err := x.find(ctx, catalog.Daily, x.cal.Before(x.day.Date))

@@ -108,6 +108,63 @@ func TestWrongValuesAreNeverComplete(t *testing.T) {
 	r.sameAsProvider(w.Start, w.End, everything)
 }
 
+// TestAFewWrongRowsAreNamed: rows that cannot be those of their day, but are too few for the
+// whole day to be wrong, are stored, named, and fetched once more.
+func TestAFewWrongRowsAreNamed(t *testing.T) {
+	flows := []string{"buy_sm_vol", "sell_sm_vol", "buy_md_vol", "sell_md_vol", "buy_lg_vol", "sell_lg_vol", "buy_elg_vol", "sell_elg_vol"}
+	cases := map[string]struct {
+		fault  tusharesim.Fault
+		reason fault.Reason
+	}{
+		"yesterday's daily":       {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily, N: 2}, fault.ValuesRepeated},
+		"yesterday's daily_basic": {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.DailyBasic, N: 2}, fault.ValuesRepeated},
+		"yesterday's moneyflow":   {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Moneyflow, N: 2}, fault.ValuesRepeated},
+		"yesterday's fund_daily":  {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.FundDaily, N: 2}, fault.ValuesRepeated},
+		"another close":           {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"close", "total_mv", "circ_mv"}, Factor: 1.1, N: 2}, fault.ValuesConflict},
+		"flows × 100":             {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Columns: flows, Factor: 100, N: 2}, fault.ValuesConflict},
+		"shares × 100":            {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"total_share", "total_mv"}, Factor: 100, N: 2}, fault.ValuesConflict},
+	}
+	r := newHarness(t, small())
+	w, days := r.evenings(market.Universe, len(cases), nil)
+	for n, name := range slices.Sorted(maps.Keys(cases)) {
+		c, day := cases[name], days[n]
+		t.Run(name, func(t *testing.T) {
+			c.fault.TradeDate = day.Compact()
+			id := r.fail(c.fault)
+			w.End = day
+			if _, err := r.pass(w, 4, nil); err != nil {
+				t.Fatal(err)
+			}
+			verdict, issues := r.standing(c.fault.API, day)
+			faulttest.Produces(t, issues, c.reason)
+			if verdict != coverage.Complete {
+				t.Errorf("it is %s with %v, want complete", verdict, issues)
+			}
+			plan, err := r.ing.Data(t.Context(), w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again := slices.ContainsFunc(plan.Partitions, func(p coverage.Partition) bool { return p.Dataset == c.fault.API && p.Start == day })
+			if !again {
+				t.Errorf("planned are %v, want %s once more", plan.Partitions, c.fault.API)
+			}
+			r.settle(w, 3) // the second response is the same, so it is what the provider has
+			_, issues = r.standing(c.fault.API, day)
+			faulttest.Produces(t, issues, c.reason)
+			r.sim.RemoveFault(id)
+			mended := w
+			mended.Start, mended.Refetch = day, true
+			if _, err := r.pass(mended, 4, nil); err != nil {
+				t.Fatal(err)
+			}
+			if _, issues := r.standing(c.fault.API, day); len(issues) > 0 {
+				t.Errorf("the right rows have %v", issues)
+			}
+		})
+	}
+	r.sameAsProvider(w.Start, w.End, everything)
+}
+
 // evenings fills a pool with some days and returns the days after them, each for an
 // evening to come.
 func (r *harness) evenings(p market.Pool, n int, symbols []string) (w coverage.PlanRequest, days []market.Date) {

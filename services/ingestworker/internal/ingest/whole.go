@@ -62,7 +62,7 @@ func (j *job) grounds(ctx context.Context, batch *table.Batch, bad []table.BadCe
 // answer is the response, and some of its symbols that no list has.
 func (j *job) answer(c checked, doubts doubt, lists *coverage.Lists, missing string) (a coverage.Answer, unknown []string) {
 	a = coverage.Answer{
-		Rows: int64(c.batch.Len), Rejected: int64(len(c.rejects)), Filtered: c.filtered, Doubtful: int64(len(c.doubtful)), MissingValues: int64(len(c.hollow)),
+		Rows: int64(c.batch.Len), Rejected: int64(len(c.rejects)), Filtered: c.filtered, Doubtful: int64(len(c.doubtful) + doubts.odd), MissingValues: int64(len(c.hollow)),
 		MissingCall: missing, Findings: doubts.against, Hash: func() uint64 { return hashAnswer(c.batch, c.rejects) },
 	}
 	if j.ds.ID == catalog.TradeCal {
