@@ -57,19 +57,24 @@ func (j *job) turned(ctx context.Context, b *table.Batch, held Calendar, out *do
 		what  string
 	}{{closed, true, "has no trading on days of which daily has rows"}, {opened, false, "has trading on past days of which daily has no rows"}} {
 		slices.Sort(x.days)
-		var wrong []market.Date
+		var wrong, unconfirmed []market.Date
 		for _, d := range x.days[max(0, len(x.days)-mostAsked):] {
 			rows, told, err := j.tradedOn(ctx, d)
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
-			}
-			if told && rows == x.wrong && (rows || d < today) {
+			case told && rows == x.wrong && (rows || d < today):
 				wrong = append(wrong, d)
+			case x.wrong && d == today:
+				unconfirmed = append(unconfirmed, d) // its rows may only not be published yet
 			}
 		}
-		if len(wrong) > 0 {
+		switch {
+		case len(wrong) > 0:
 			conflict(wrong, x.what, "is_open")
-		} else {
+		case len(unconfirmed) > 0:
+			conflict(unconfirmed, "has no trading today, although it had until now", "is_open")
+		default:
 			later = append(later, x.days...)
 		}
 	}

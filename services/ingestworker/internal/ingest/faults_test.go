@@ -285,17 +285,25 @@ func TestTheCalendarIsTurnedOver(t *testing.T) {
 	for saturday.Time().Weekday() != 6 {
 		saturday--
 	}
-	for _, c := range []struct {
+	type flip struct {
 		name   string
 		day    market.Date
 		reason fault.Reason
 		kept   bool
-	}{
+	}
+	flips := []flip{
 		{"a day with rows", end, fault.ValuesConflict, true},
 		{"a day that no pool has yet", before.Before(market.DateOf(time.Now())), fault.ValuesConflict, true},
 		{"a weekend", saturday, fault.ValuesConflict, true},
 		{"a day to come", next, fault.ValuesRevised, false},
-	} {
+	}
+	if today := market.DateOf(time.Now()); before.IsOpen(today) {
+		if err := r.sim.Withhold(catalog.Daily, today.Compact()); err != nil {
+			t.Fatal(err)
+		}
+		flips = append(flips, flip{"today, without rows yet", today, fault.ValuesConflict, true})
+	}
+	for _, c := range flips {
 		for _, pool := range market.Pools() {
 			t.Run(c.name+" in "+string(pool), func(t *testing.T) {
 				if pool == market.Targets {
