@@ -27,6 +27,8 @@ type scope struct {
 	pick bool
 	// closed reports the days on which the exchange does not trade; nil reports none.
 	closed func(market.Date) bool
+	// today is the day on which a list of instruments came; zero if that does not matter.
+	today market.Date
 }
 
 // checked is the result of the checks of a response.
@@ -220,7 +222,8 @@ type checker struct {
 	floating, circulating  *table.Column
 	volume, amount         *table.Column
 	isOpen                 *table.Column
-	listed, status         *table.Column // of a list of instruments
+	listed, delisted       *table.Column // of a list of instruments, as status
+	status                 *table.Column
 	buys, sells            []*table.Column
 }
 
@@ -267,7 +270,8 @@ func (c *checker) prepare() {
 	}
 	c.symbol, c.date = c.b.Column("ts_code"), c.b.Column("trade_date")
 	if c.ds.Snapshot {
-		c.listed, c.status = c.b.Column("list_date"), cmp.Or(c.b.Column("list_status"), c.b.Column("status"))
+		c.listed, c.delisted = c.b.Column("list_date"), c.b.Column("delist_date")
+		c.status = cmp.Or(c.b.Column("list_status"), c.b.Column("status"))
 	}
 	if c.ds.ID == catalog.TradeCal {
 		c.exchange, c.date = c.b.Column("exchange"), c.b.Column("cal_date")
@@ -370,19 +374,27 @@ func (c *checker) disagrees(r int) (why string, hollow bool) {
 			why, hollow = col.Name+" is missing", true
 		}
 	}
-	if c.undated(r) {
-		c.lacks(c.listed.Name)
-	}
+	c.datesOfListing(r)
 	if hollow {
 		return why, true
 	}
 	return c.contradicts(r), false
 }
 
-// undated reports whether an instrument that is listed has no listing date. No recorded one
-// lacks it. Without it, no date expects a row of the instrument.
-func (c *checker) undated(r int) bool {
-	return c.listed != nil && c.listed.Null[r] && (c.status == nil || c.status.Null[r] || c.status.Texts[r] == "L")
+// datesOfListing counts an instrument that is listed by its status, but not by its dates: no
+// date expects a row of it. No recorded one lacks its listing date, or was delisted. A new one
+// may be on the list some days before it trades.
+func (c *checker) datesOfListing(r int) {
+	switch {
+	case c.listed == nil || c.status != nil && !c.status.Null[r] && c.status.Texts[r] != "L":
+	case c.listed.Null[r]:
+		c.lacks(c.listed.Name)
+	case c.today == 0:
+	case c.listed.Dates[r] > c.today:
+		c.count("list_date is in the future", c.symbol.Texts[r])
+	case c.delisted != nil && !c.delisted.Null[r] && c.delisted.Dates[r] < c.today:
+		c.count("delist_date is in the past", c.symbol.Texts[r])
+	}
 }
 
 func (c *checker) lacks(column string) {

@@ -347,6 +347,8 @@ func TestListsThatErr(t *testing.T) {
 		"codes of another form": {Kind: tusharesim.MangledCode, API: catalog.StockBasic, Share: 1},
 		"stocks without dates":  {Kind: tusharesim.NullColumn, API: catalog.StockBasic, Columns: []string{"list_date"}},
 		"funds without dates":   {Kind: tusharesim.NullColumn, API: catalog.FundBasic, Columns: []string{"list_date"}},
+		"listed in the future":  {Kind: tusharesim.SetColumn, API: catalog.StockBasic, Columns: []string{"list_date"}, Text: `"20991231"`},
+		"all are delisted":      {Kind: tusharesim.SetColumn, API: catalog.StockBasic, Columns: []string{"delist_date"}, Text: `"19950101"`},
 		"one exchange undated":  {Kind: tusharesim.NullColumn, API: catalog.StockBasic, Columns: []string{"list_date"}, Exchange: "SZ"},
 	} {
 		t.Run(name, func(t *testing.T) {

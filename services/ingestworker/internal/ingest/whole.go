@@ -33,14 +33,14 @@ type grounds struct {
 // many should have come.
 func (j *job) grounds(ctx context.Context, batch *table.Batch, bad []table.BadCell, missing string) (g grounds, err error) {
 	p := j.work.Partition
-	g.rows = check(scope{ds: j.ds, start: p.Start, end: p.End}, batch, bad)
+	g.now = time.Now()
+	g.rows = check(scope{ds: j.ds, start: p.Start, end: p.End, today: market.DateOf(g.now)}, batch, bad)
 	if g.world, err = j.i.world(ctx, p.Pool); err != nil {
 		return g, err
 	}
 	if g.facts, err = j.facts(ctx, g.world); err != nil {
 		return g, err
 	}
-	g.now = time.Now()
 	g.publishing = !j.ds.Snapshot && coverage.Publishing(j.ds, g.world.Calendar, p.Start, g.now)
 	if g.doubts, err = j.examine(ctx, &g.rows, g.world.Calendar); err != nil {
 		return g, err
