@@ -209,11 +209,20 @@ func (r *Record) witness(hash uint64, s Situation) {
 }
 
 // second marks a complete response with doubtful rows to be fetched once more; if it is the
-// same twice, it is what the provider has.
+// same twice, it is what the provider has. One that differs each time, because the provider
+// changes other values each day, is fetched again until the third day.
 func (r *Record) second(hash uint64, s Situation) {
-	r.AnswerHash = max(hash, 1)
-	if s.HasHeld && s.Held.AnswerHash == r.AnswerHash {
-		today := market.DateOf(s.Now)
+	today := market.DateOf(s.Now)
+	r.AnswerHash, r.SameSince = max(hash, 1), today
+	if !s.HasHeld || s.Held.AnswerHash == 0 {
+		return
+	}
+	same := s.Held.AnswerHash == r.AnswerHash
+	if !same && s.Held.SameDays == 0 && s.Held.SameSince != market.NoDate {
+		r.SameSince = s.Held.SameSince
+		same = today >= r.SameSince+acceptDays-1
+	}
+	if same {
 		r.SameSince, r.LastSame, r.SameDays = today, today, max(1, s.Held.SameDays)
 	}
 }

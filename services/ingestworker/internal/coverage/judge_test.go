@@ -228,6 +228,18 @@ func TestUnsureRecordsAreAskedForAgain(t *testing.T) {
 	if j.Record.Unsure() {
 		t.Error("the same twice needs no third look")
 	}
+	hash := uint64(3)
+	a.Hash = func() uint64 { hash++; return hash }
+	j = Judgement{}
+	for n := range acceptDays {
+		j = Judge(ds, day, a, e, Situation{Now: evening.AddDate(0, 0, n), Held: j.Record, HasHeld: n > 0})
+		if n < acceptDays-1 && !j.Record.Unsure() {
+			t.Errorf("other values on day %d deserve another look", n+1)
+		}
+	}
+	if j.Record.Unsure() {
+		t.Error("a doubtful row is fetched forever, because other values change each day")
+	}
 }
 
 func TestStandingFollowsDaily(t *testing.T) {
