@@ -553,6 +553,10 @@ func RepeatedSymbols(later, earlier *Day) map[Symbol]bool {
 type Rows struct {
 	columns []*table.Column
 	defined []column
+	// closing is the column of closes, and bought are those of bought volumes; nil if the
+	// dataset has none.
+	closing *table.Column
+	bought  []*table.Column
 }
 
 // RowsOf prepares the rows of a batch for comparison.
@@ -563,7 +567,36 @@ func RowsOf(ds *catalog.Dataset, b *table.Batch) Rows {
 			out.columns, out.defined = append(out.columns, col), append(out.defined, c)
 		}
 	}
+	switch ds.ID {
+	case catalog.DailyBasic:
+		out.closing = b.Column("close")
+	case catalog.Moneyflow:
+		for i := range b.Columns {
+			if name := b.Columns[i].Name; strings.HasPrefix(name, "buy_") && strings.HasSuffix(name, "_vol") {
+				out.bought = append(out.bought, &b.Columns[i])
+			}
+		}
+	}
 	return out
+}
+
+// Differs returns what of a row cannot be of the same date as close and volume of its symbol
+// in daily, like Disagreeing; empty if nothing.
+func (x Rows) Differs(r int, price, volume float64) string {
+	if x.closing != nil && !x.closing.Null[r] && price == price && !samePrice(float32(x.closing.Numbers[r]), float32(price)) { // NaN is null
+		return "close"
+	}
+	total := 0.0
+	for _, c := range x.bought {
+		if c.Null[r] {
+			return ""
+		}
+		total += c.Numbers[r]
+	}
+	if len(x.bought) > 0 && manyTimes(total, volume, 10_000) {
+		return "volume"
+	}
+	return ""
 }
 
 // Same reports whether two rows of a symbol have the same values, like RepeatedSymbols for

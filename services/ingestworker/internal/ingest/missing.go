@@ -18,10 +18,12 @@ import (
 // more: the row of another dataset on that day, or the next row of the symbol, whose
 // pre_close is the close of the last day on which it traded.
 
-// Prices are two values of a row of prices; NaN if a value is null.
+// Prices are values of a row of prices; NaN if a value is null.
 type Prices struct {
 	// Close and PreClose in 元.
 	Close, PreClose float64
+	// Volume in 手.
+	Volume float64
 }
 
 // PriceReader is a pool that can read the stored prices of single keys. The targets pool is

@@ -257,6 +257,11 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 			out[r] = wrong[s]
 		}
 	}
+	if first < last {
+		if err := j.spanDiffers(ctx, c.batch, out); err != nil {
+			return err
+		}
+	}
 	if err := j.confirm(ctx, symbol, date, day, out); err != nil {
 		return err
 	}
@@ -273,13 +278,44 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 			repeated = append(repeated, symbol[r]+" "+date[r].String())
 		}
 	}
-	if err := j.chargeDaily(ctx, first, conflicting, cal, issues); err != nil {
-		return err
+	if first == last {
+		if err := j.chargeDaily(ctx, first, conflicting, cal, issues); err != nil {
+			return err
+		}
 	}
 	j.tellRows(fault.ValuesRepeated, "repeats the values of an earlier trading day for", repeated, c.batch.Len, issues)
 	j.tellRows(fault.UnitSuspect, "has another unit of total_share than the previous trading day for", scaled, c.batch.Len, issues)
 	j.tellRows(fault.ValuesConflict, "contradicts the previous trading day for", contradicting, c.batch.Len, issues)
 	j.tellRows(fault.ValuesConflict, "differs from daily for", conflicting, c.batch.Len, issues)
+	return nil
+}
+
+// spanDiffers finds the rows of a date range that cannot be of the same day as the row of their
+// symbol in daily, as far as that is stored.
+func (j *job) spanDiffers(ctx context.Context, b *table.Batch, out map[int]string) error {
+	reader, ok := j.sink.(PriceReader)
+	if !ok || !j.ds.RestsOnDaily {
+		return nil
+	}
+	symbol, date := b.Column("ts_code").Texts, b.Column("trade_date").Dates
+	keys := make([]coverage.Key, b.Len)
+	for r := range keys {
+		keys[r] = coverage.Key{Dataset: catalog.Daily, Date: date[r], Symbol: symbol[r]}
+	}
+	quotes, err := reader.Prices(ctx, catalog.Daily, keys)
+	if err != nil {
+		return err
+	}
+	rows := evidence.RowsOf(j.ds, b)
+	for r, k := range keys {
+		q, ok := quotes[k]
+		if !ok {
+			continue
+		}
+		if what := rows.Differs(r, q.Close, q.Volume); what != "" {
+			out[r] = otherThanDaily + what
+		}
+	}
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/providertest"
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
@@ -82,6 +83,47 @@ func TestTargetsEqualTheProvider(t *testing.T) {
 	}
 	r.settle(w, 3) // days on which an ETF was idle are proved by whole dates
 	r.targetsSameAsProvider(symbols, start, end)
+}
+
+// TestARangeOfDatesIsComparedWithDaily: rows that come by symbol, over a range of dates, are
+// compared with daily as those of whole dates are.
+func TestARangeOfDatesIsComparedWithDaily(t *testing.T) {
+	flows := []string{"buy_sm_vol", "sell_sm_vol", "buy_md_vol", "sell_md_vol", "buy_lg_vol", "sell_lg_vol", "buy_elg_vol", "sell_elg_vol"}
+	for name, f := range map[string]tusharesim.Fault{
+		"values of another day": {Kind: tusharesim.Stale, API: catalog.DailyBasic},
+		"another close":         {Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"close", "total_mv", "circ_mv"}, Factor: 1.1},
+		"flows × 100":           {Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Columns: flows, Factor: 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newHarness(t, small())
+			start, end := r.span(20)
+			symbols := r.watchList(3, 0)
+			w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+			open := r.sim.OpenDates(start.Compact(), end.Compact())
+			f.TradeDate, f.Codes = open[10], symbols[1:2]
+			if f.Kind == tusharesim.Stale {
+				f.SourceDate = open[4]
+			}
+			id := r.fail(f)
+			out, err := r.pass(w, 4, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(out, func(o outcome) bool {
+				return o.part.Dataset == f.API && o.part.Start < o.part.End && slices.Contains(o.part.Symbols, f.Codes[0])
+			})
+			if i < 0 {
+				t.Fatal("the symbol is not fetched over a range of dates")
+			}
+			if o := out[i]; o.err != nil || o.result.Held.Verdict != coverage.Incomplete {
+				t.Errorf("%s is %s, %v", o.part.ID, o.result.Held.Verdict, o.err)
+			}
+			faulttest.Produces(t, out[i].result.Issues, fault.ValuesConflict)
+			r.sim.RemoveFault(id)
+			r.settle(w, 3)
+			r.targetsSameAsProvider(symbols, start, end)
+		})
+	}
 }
 
 func TestSuspendedSymbolIsSettled(t *testing.T) {

@@ -156,12 +156,12 @@ func (s *Sink) Prices(ctx context.Context, dataset string, keys []coverage.Key) 
 				args = append(args, k.Symbol, k.Date.String())
 			}
 			query := "WITH asked(s, d) AS (VALUES (?, ?)" + strings.Repeat(", (?, ?)", len(part)-1) +
-				") SELECT symbol, trade_date, close, pre_close FROM asked CROSS JOIN daily_prices ON symbol = s AND trade_date = d"
+				") SELECT symbol, trade_date, close, pre_close, volume FROM asked CROSS JOIN daily_prices ON symbol = s AND trade_date = d"
 			err := each(ctx, db, query, func(scan func(...any) error) error {
 				k := coverage.Key{Dataset: dataset}
 				var date string
-				var closed, pre sql.NullFloat64
-				if err := scan(&k.Symbol, &date, &closed, &pre); err != nil {
+				var closed, pre, volume sql.NullFloat64
+				if err := scan(&k.Symbol, &date, &closed, &pre, &volume); err != nil {
 					return err
 				}
 				var err error
@@ -174,7 +174,7 @@ func (s *Sink) Prices(ctx context.Context, dataset string, keys []coverage.Key) 
 					}
 					return math.NaN()
 				}
-				out[k] = ingest.Prices{Close: orNaN(closed), PreClose: orNaN(pre)}
+				out[k] = ingest.Prices{Close: orNaN(closed), PreClose: orNaN(pre), Volume: orNaN(volume)}
 				return nil
 			}, args...)
 			if err != nil {
