@@ -117,8 +117,7 @@ func (p *Pair) flipped(x, y int) []int {
 func (p *Pair) alone(i, j int) string {
 	switch p.Day.Dataset {
 	case catalog.Daily, catalog.FundDaily:
-		pre, last := p.Day.column("pre_close")[i], p.Other.column("close")[j]
-		if r, told := ratioOf(last, pre); told && !samePrice(pre, last) && (r < leastLink || r > mostLink) {
+		if unlinked(p.Day.column("pre_close")[i], p.Other.column("close")[j]) {
 			return "pre_close"
 		}
 	case catalog.DailyBasic:

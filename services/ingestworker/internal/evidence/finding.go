@@ -553,10 +553,10 @@ func RepeatedSymbols(later, earlier *Day) map[Symbol]bool {
 type Rows struct {
 	columns []*table.Column
 	defined []column
-	// closing is the column of closes, and bought are those of bought volumes; nil if the
-	// dataset has none.
-	closing *table.Column
-	bought  []*table.Column
+	// closing and reference are the columns of closes and, of quotes, of pre_close; bought are
+	// those of bought volumes. Nil if the dataset has none.
+	closing, reference *table.Column
+	bought             []*table.Column
 }
 
 // RowsOf prepares the rows of a batch for comparison.
@@ -568,6 +568,8 @@ func RowsOf(ds *catalog.Dataset, b *table.Batch) Rows {
 		}
 	}
 	switch ds.ID {
+	case catalog.Daily, catalog.FundDaily:
+		out.closing, out.reference = b.Column("close"), b.Column("pre_close")
 	case catalog.DailyBasic:
 		out.closing = b.Column("close")
 	case catalog.Moneyflow:
@@ -578,6 +580,23 @@ func RowsOf(ds *catalog.Dataset, b *table.Batch) Rows {
 		}
 	}
 	return out
+}
+
+// Unlinked reports whether pre_close of row i, of quotes, cannot follow from the close of row j,
+// which is of the previous trading day, like Contradicted.
+func (x Rows) Unlinked(i, j int) bool {
+	if x.reference == nil || x.closing == nil || x.reference.Null[i] || x.closing.Null[j] {
+		return false
+	}
+	pre, last := float32(x.reference.Numbers[i]), float32(x.closing.Numbers[j])
+	return unlinked(pre, last)
+}
+
+// unlinked reports whether a reference price cannot follow from the last close, not even on an
+// ex-date.
+func unlinked(pre, last float32) bool {
+	r, told := ratioOf(last, pre)
+	return told && !samePrice(pre, last) && (r < leastLink || r > mostLink)
 }
 
 // Differs returns what of a row cannot be of the same date as close and volume of its symbol

@@ -207,8 +207,8 @@ func (j *job) valueIssue(f evidence.Finding) fault.Issue {
 	return coverage.About(j.ds, i)
 }
 
-// repeats returns the rows that have the values of the previous trading day, in the
-// response or in the pool, and on a whole date those whose close is not that of its daily.
+// repeats returns the rows that have the values of the previous trading day, or contradict it,
+// in the response or in the pool, and on a whole date those whose close is not that of its daily.
 func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int]string, issues *[]fault.Issue) error {
 	if c.batch.Len == 0 {
 		return nil
@@ -223,8 +223,12 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	})
 	rows := evidence.RowsOf(j.ds, c.batch)
 	for n, r := range order[1:] {
-		if q := order[n]; symbol[q] == symbol[r] && rows.Same(q, r) && cal.Before(date[r]) == date[q] {
+		switch q := order[n]; {
+		case symbol[q] != symbol[r] || cal.Before(date[r]) != date[q]:
+		case rows.Same(q, r):
 			out[r] = repeatsDay + date[q].String()
+		case rows.Unlinked(r, q):
+			out[r] = contradictsBefore + "pre_close"
 		}
 	}
 	first, last := slices.Min(date), slices.Max(date)

@@ -142,7 +142,7 @@ func TestETFsAreToldByTheirCodes(t *testing.T) {
 }
 
 // TestRecordedDaysOfAWatchList replays recorded days into targets evening by evening, each as a
-// whole date: no row of them is refuted.
+// whole date, and at once, by symbol: no row of them is refuted.
 func TestRecordedDaysOfAWatchList(t *testing.T) {
 	r := newHarness(t, tusharesim.Options{ReplayDir: realdatatest.Dir(t), StockBasicVintage: "201911"})
 	start, end := market.NewDate(2019, 12, 2), market.NewDate(2019, 12, 31)
@@ -154,11 +154,8 @@ func TestRecordedDaysOfAWatchList(t *testing.T) {
 		}
 	}
 	w := coverage.PlanRequest{Pool: market.Targets, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.FundBasic, catalog.Daily, catalog.FundDaily), Start: start, Symbols: symbols}
-	for _, text := range r.sim.OpenDates(start.Compact(), end.Compact()) {
-		var err error
-		if w.End, err = market.ParseCompact(text); err != nil {
-			t.Fatal(err)
-		}
+	fill := func(r *harness) {
+		t.Helper()
 		out, err := r.pass(w, 2, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -171,4 +168,13 @@ func TestRecordedDaysOfAWatchList(t *testing.T) {
 			}
 		}
 	}
+	for _, text := range r.sim.OpenDates(start.Compact(), end.Compact()) {
+		var err error
+		if w.End, err = market.ParseCompact(text); err != nil {
+			t.Fatal(err)
+		}
+		fill(r)
+	}
+	w.Start = market.NewDate(2019, 10, 8)
+	fill(harnessAt(t, r.sim.URL))
 }
