@@ -123,6 +123,7 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	whole := universe.New(universe.Config{
 		Path: files[market.Universe], Source: host, AcceptSource: cfg.AcceptSource, Logger: log,
 		Memory: cfg.DuckDBMemory, Threads: cfg.DuckDBThreads, GroupPartitions: cfg.CommitGroup,
+		First: true,
 	})
 	// SQLite sorts large tables in a temporary file, which the system's directory may have no
 	// room for. It is read when SQLite is first used.

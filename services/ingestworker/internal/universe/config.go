@@ -32,6 +32,8 @@ type Config struct {
 	// Threads of DuckDB; the default is 1. With more, the thread that waits for the others
 	// polls in a loop: a checkpoint then takes a third more CPU time, which decoding needs.
 	Threads int
+	// First gives the writer's thread priority over the other threads of the process, on Linux.
+	First bool
 	// MinFree is the least free space on the volume for writing, in bytes; the default is 64
 	// MiB.
 	MinFree int64

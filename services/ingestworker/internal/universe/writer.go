@@ -33,6 +33,11 @@ func (w *writer) run() {
 	// DuckDB's allocator keeps memory for each thread. Calls that move between threads
 	// leave some in each of them, a tenth of what a fill takes.
 	runtime.LockOSThread()
+	if w.cfg.First {
+		if err := goFirst(); err != nil { // fills are slower
+			w.log.Warn("the writer has no priority over other threads", "error", err)
+		}
+	}
 	defer close(w.sink.ended)
 	idle := time.NewTimer(w.cfg.Idle) // runs while the file is open
 	defer idle.Stop()
