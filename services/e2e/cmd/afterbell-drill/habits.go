@@ -8,6 +8,7 @@ import (
 
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/e2e/internal/truth"
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
@@ -83,7 +84,7 @@ func habits() []drill {
 			r.provider.ClearFaults()
 		}},
 		{name: "old-days-rewritten", fault: "share counts of three stocks are rewritten in the whole window", expect: "the rolling re-check takes the new values within two weeks of evenings and tells it", do: oldDays},
-		{name: "re-keyed", fault: "a stock of Beijing gets another code, its history too", expect: "its rows stand under the new code alone, and SYMBOL_RENAMED tells it", do: rekeyed},
+		{name: "re-keyed", fault: "a stock of Beijing gets another code, its history too", expect: "universe has its rows under the new code alone; in targets the old rows stay, because the list names the code; SYMBOL_RENAMED tells it", do: rekeyed},
 		{name: "clock-ahead", fault: "the clock is 400 days ahead for one run", expect: "CLOCK_WRONG once; lists and calendar are fetched again, no follow-up of days to come stays", do: clockAhead},
 		{name: "limit-lifted", fault: "a day limit of 8 calls of daily, lifted the next day", expect: "tried again once its day has passed: the next evening is whole without a wait", do: limitLifted},
 		{name: "hour-limit-list", fault: "stock_basic may be called twice an hour", expect: "a probe's answer serves the run; whole in the end", do: func(r *harness) {
@@ -299,6 +300,25 @@ func rekeyed(r *harness) {
 		r.failf("no run of universe says that %s is now %s", old, next)
 	}
 	r.free()
+	r.check = func(report truth.Report) {
+		stays := map[string]bool{} // by dataset and day
+		for _, d := range report.Differences {
+			if d.Pool == "targets" && d.What == "alien" && d.Key == old {
+				stays[d.Dataset+d.Day] = true
+			}
+		}
+		for _, d := range report.Differences {
+			switch {
+			case d.Pool == "targets" && d.What == "alien" && d.Key == old:
+			case d.Pool == "targets" && d.What == "lost" && d.Key == next && stays[d.Dataset+d.Day]: // before the window, when the list had the new code
+			default:
+				r.failf("%s", d)
+			}
+		}
+		if report.Rows == 0 {
+			r.failf("nothing was compared")
+		}
+	}
 }
 
 // renewed returns another code of Beijing for a stock.

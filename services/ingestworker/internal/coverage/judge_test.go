@@ -340,7 +340,7 @@ func TestJudgeKey(t *testing.T) {
 }
 
 // TestARefutedRowOfTargets is fetched again, and stored once it came the same on three days,
-// unless a row that was whole is held.
+// unless a row that was whole is held. One that only strays from the day before takes its place.
 func TestARefutedRowOfTargets(t *testing.T) {
 	ds, k := catalog.Lookup(catalog.Daily), Key{Dataset: catalog.Daily, Date: day, Symbol: "600519.SH"}
 	var held Record
@@ -359,6 +359,19 @@ func TestARefutedRowOfTargets(t *testing.T) {
 	for n := range 5 {
 		if j := judge(n, 7); !j.Lost || j.Take || j.Record.Verdict != Complete || j.Record.Rows != 1 {
 			t.Errorf("a whole row gives way: %+v", j)
+		}
+	}
+	held = Record{Key: k, Verdict: Complete, Rows: 1}
+	for n, hash := range []uint64{7, 8, 8, 8} {
+		j := JudgeKey(ds, k, KeyFacts{Refuted: hash, Strays: true, Evidence: WholeDate}, Situation{Now: evening.AddDate(0, 0, n), Held: held, HasHeld: true})
+		held = j.Record
+		switch {
+		case held.Rows != 1, j.Take != (n == 3), j.Lost == j.Take:
+			t.Errorf("on day %d: %+v", n, j)
+		case n < 3 && (held.Verdict != Complete || !held.Unsure()):
+			t.Errorf("on day %d it is not fetched again: %+v", n, held)
+		case n == 3 && held.Verdict != AcceptedShort:
+			t.Errorf("at last it is %s", held.Verdict)
 		}
 	}
 }

@@ -50,6 +50,9 @@ type KeyFacts struct {
 	// Refuted is the hash of a row that passed the checks but whose values cannot be those of the
 	// day; 0 if there is none.
 	Refuted uint64
+	// Strays says that the refuted row only contradicts the row of the day before, as all the
+	// rows of a symbol do whose history the provider is rewriting.
+	Strays bool
 	// Doubtful is the hash of a row that disagrees with itself across fields; 0
 	// when it does not.
 	Doubtful uint64
@@ -147,7 +150,7 @@ func JudgeKey(ds *catalog.Dataset, k Key, f KeyFacts, s Situation) KeyJudgement 
 		}
 		return KeyJudgement{Record: r}
 	case f.Refuted != 0:
-		return r.refuted(f.Refuted, s)
+		return r.refuted(f, s)
 	case f.RejectedRow:
 		r.Rejected = 1
 	}
@@ -195,18 +198,25 @@ func JudgeKey(ds *catalog.Dataset, k Key, f KeyFacts, s Situation) KeyJudgement 
 }
 
 // refuted judges a row whose values cannot be those of the day. Once it came so on three days
-// it is what the provider has, as a whole date of universe is, and stored as such. It never
-// takes the place of a row that was whole.
-func (r Record) refuted(hash uint64, s Situation) KeyJudgement {
+// it is what the provider has, as a whole date of universe is, and stored as such. It takes the
+// place of a row that was whole only if it strays: the provider may have rewritten that day
+// before the one before it. The old values stay as revisions.
+func (r Record) refuted(f KeyFacts, s Situation) KeyJudgement {
 	r.Rejected, r.Expected = 1, 1
-	r.witness(hash, s)
-	switch held := s.HasHeld && s.Held.Rows > 0; {
-	case r.SameDays >= acceptDays && !(held && s.Held.Verdict == Complete):
+	r.witness(f.Refuted, s)
+	held := s.HasHeld && s.Held.Rows > 0
+	whole := held && s.Held.Verdict == Complete
+	switch {
+	case r.SameDays >= acceptDays && (!whole || f.Strays):
 		r.Verdict, r.Rows, r.Rejected = AcceptedShort, 1, 0
 		r.ByExchange.Add(r.Symbol)
 		return KeyJudgement{Record: r, Take: true}
 	case held:
-		return KeyJudgement{Record: s.Held.kept(r, r.Verdict), Lost: true}
+		kept := s.Held.kept(r, r.Verdict)
+		if whole && f.Strays {
+			kept.Rejected = 1 // so that it is fetched again
+		}
+		return KeyJudgement{Record: kept, Lost: true}
 	}
 	return KeyJudgement{Record: r}
 }

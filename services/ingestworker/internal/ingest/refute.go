@@ -35,6 +35,21 @@ func (x refuted) hashes() map[key]uint64 {
 	return out
 }
 
+// strays are the keys of rows that only contradict the row of the day before.
+func (x refuted) strays() map[key]bool {
+	out := map[key]bool{}
+	if x.batch == nil {
+		return out
+	}
+	symbol, date := x.batch.Column("ts_code").Texts, x.batch.Column("trade_date").Dates
+	for r, reason := range x.reasons {
+		if strings.HasPrefix(reason, contradictsBefore) {
+			out[key{symbol[r], date[r]}] = true
+		}
+	}
+	return out
+}
+
 // settle adds the refuted rows that are stored nevertheless to the others, and rejects the rest.
 func (c *checked) settle(ds *catalog.Dataset, judged verdicts) {
 	x := c.refuted

@@ -129,6 +129,7 @@ type symbolAnswer struct {
 	rows     map[key]int
 	rejected map[key]bool
 	refuted  map[key]uint64
+	strayed  map[key]bool    // of refuted
 	strays   map[string]bool // symbols with rows that were not requested
 	doubtful map[key]uint64
 	hollow   map[key]bool
@@ -219,7 +220,7 @@ func (j *job) prove(ctx context.Context, d market.Date, asked map[string]bool, w
 
 func indexAnswer(c checked) symbolAnswer {
 	a := symbolAnswer{
-		rows: make(map[key]int, c.batch.Len), rejected: map[key]bool{}, refuted: c.refuted.hashes(), strays: c.strays, doubtful: map[key]uint64{}, hollow: map[key]bool{},
+		rows: make(map[key]int, c.batch.Len), rejected: map[key]bool{}, refuted: c.refuted.hashes(), strayed: c.refuted.strays(), strays: c.strays, doubtful: map[key]uint64{}, hollow: map[key]bool{},
 		dates: map[market.Date]int{}, newest: map[string]market.Date{},
 	}
 	symbol, date := c.batch.Column("ts_code"), c.batch.Column("trade_date")
@@ -288,7 +289,7 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.PoolState, a symbolA
 	for _, s := range p.Symbols {
 		for _, d := range days {
 			k := coverage.Key{Dataset: j.ds.ID, Date: d, Symbol: s}
-			f := coverage.KeyFacts{RejectedRow: a.rejected[key{s, d}], Refuted: a.refuted[key{s, d}], Doubtful: a.doubtful[key{s, d}], MissingValues: a.hollow[key{s, d}], Evidence: a.evidence}
+			f := coverage.KeyFacts{RejectedRow: a.rejected[key{s, d}], Refuted: a.refuted[key{s, d}], Strays: a.strayed[key{s, d}], Doubtful: a.doubtful[key{s, d}], MissingValues: a.hollow[key{s, d}], Evidence: a.evidence}
 			_, f.Row = a.rows[key{s, d}]
 			f.RejectedRow = f.RejectedRow || !f.Row && a.strays[s]
 			if !f.Row && !f.RejectedRow && f.Refuted == 0 {
