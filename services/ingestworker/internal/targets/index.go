@@ -60,7 +60,7 @@ type index struct {
 	stamps []*stamp
 	free   []int32
 	rows   int64
-	loaded bool
+	loaded bool // false until a file was read
 }
 
 // records are those of one dataset. There are millions, so they are in tables without
@@ -145,7 +145,7 @@ func (x *index) ready() bool {
 func (x *index) replace(other *index) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.datasets, x.ids, x.last, x.stamps, x.free, x.rows, x.loaded = other.datasets, other.ids, other.last, other.stamps, other.free, other.rows, true
+	x.datasets, x.ids, x.last, x.stamps, x.free, x.rows, x.loaded = other.datasets, other.ids, other.last, other.stamps, other.free, other.rows, other.loaded
 }
 
 // clear is for a file that was deleted: nothing is stored, and the next file is read.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -253,5 +254,35 @@ func TestSymbolsThatComeAndGo(t *testing.T) {
 		if records := days * listed; places > 2*records || x.rows != int64(records) || st.records != records {
 			t.Errorf("step %d: %d places for %d records, %d rows, %d of the stamp", step, places, records, x.rows, st.records)
 		}
+	}
+}
+
+// TestAFileThatComesBackIsRead deletes the file and puts it back: its coverage is there again,
+// whatever is asked first.
+func TestAFileThatComesBackIsRead(t *testing.T) {
+	s := New(Config{Path: filepath.Join(t.TempDir(), "targets.sqlite"), Source: "x", Idle: time.Nanosecond, Logger: slog.New(slog.DiscardHandler)})
+	defer s.Close()
+	symbols := sinktest.Stocks(2)
+	if _, err := s.Commit(t.Context(), sinktest.Commit(market.Targets, catalog.Daily, sinktest.Day0, symbols, sinktest.Rows(catalog.Daily, sinktest.Day0, symbols, 1), 1)); err != nil {
+		t.Fatal(err)
+	}
+	if s.Release(); s.db != nil {
+		t.Fatal("the file is open")
+	}
+	aside, k := s.cfg.Path+".aside", coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0, Symbol: symbols[0]}
+	if err := os.Rename(s.cfg.Path, aside); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Refresh(t.Context()) {
+		t.Error("it is not noticed that the file is gone")
+	}
+	if _, held := s.Held(k); held {
+		t.Error("a record is held without a file")
+	}
+	if err := os.Rename(aside, s.cfg.Path); err != nil {
+		t.Fatal(err)
+	}
+	if r, held := s.Held(k); !held || r.Rows != 1 {
+		t.Errorf("held %v, %+v", held, r)
 	}
 }

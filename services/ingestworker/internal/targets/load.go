@@ -86,6 +86,7 @@ func loadIndex(ctx context.Context, db *sql.DB) (x *index, nextID int64, err err
 			t.tidy()
 		}
 	}
+	x.loaded = true
 	return x, nextID + 1, err
 }
 
