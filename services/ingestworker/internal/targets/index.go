@@ -163,16 +163,21 @@ func (x *index) day(t *dated, place int) day {
 	return day{stamp: x.stamps[t.stampOf(place)], extra: t.extra[place], hash: t.hashes[i], date: t.date, bits: t.bits[i] &^ bitHeld}
 }
 
+// locate finds a record. The caller has the lock, or is the only one.
+func (x *index) locate(k coverage.Key) (t *dated, place int, ok bool) {
+	r := x.datasets[k.Dataset]
+	if t = r.at(k.Date); t == nil {
+		return nil, 0, false
+	}
+	place, ok = r.places[k.Symbol]
+	return t, place, ok && t.has(place)
+}
+
 func (x *index) get(k coverage.Key) (coverage.Record, bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	r := x.datasets[k.Dataset]
-	t := r.at(k.Date)
-	if t == nil {
-		return coverage.Record{}, false
-	}
-	place, known := r.places[k.Symbol]
-	if !known || !t.has(place) {
+	t, place, ok := x.locate(k)
+	if !ok {
 		return coverage.Record{}, false
 	}
 	return x.day(t, place).record(series{k.Dataset, k.Symbol}), true
@@ -291,15 +296,14 @@ func (x *index) putDay(s series, d day) {
 	t.rows, x.rows = t.rows+int(rows), x.rows+rows
 	t.setStamp(place, at)
 	t.hashes[place-t.first], t.bits[place-t.first] = d.hash, d.bits|bitHeld
-	switch {
-	case d.extra != nil:
-		if t.extra == nil {
-			t.extra = make(map[int]*coverage.Record)
-		}
-		t.extra[place] = d.extra
-	case t.extra != nil:
+	if d.extra == nil {
 		delete(t.extra, place)
+		return
 	}
+	if t.extra == nil {
+		t.extra = make(map[int]*coverage.Record)
+	}
+	t.extra[place] = d.extra
 }
 
 // setStamp sets the stamp of one record, which is already counted.
@@ -337,13 +341,8 @@ func (t *dated) tidy() {
 
 // drop removes a record.
 func (x *index) drop(k coverage.Key) {
-	r := x.datasets[k.Dataset]
-	t := r.at(k.Date)
-	if t == nil {
-		return
-	}
-	place, known := r.places[k.Symbol]
-	if !known || !t.has(place) {
+	t, place, ok := x.locate(k)
+	if !ok {
 		return
 	}
 	rows := x.day(t, place).rows()
@@ -352,6 +351,7 @@ func (x *index) drop(k coverage.Key) {
 	t.hashes[place-t.first], t.bits[place-t.first] = 0, 0
 	delete(t.extra, place)
 	if t.n == 0 {
+		r := x.datasets[k.Dataset]
 		i, _ := r.find(k.Date)
 		r.dates = slices.Delete(r.dates, i, i+1)
 	}

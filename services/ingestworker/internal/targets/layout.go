@@ -130,7 +130,7 @@ func sortTable(ctx context.Context, tx *sqlite.Tx, table, was, is string) (rows 
 		case err != nil:
 			return 0, "", err
 		}
-		if n == 2 {
+		if n == 2 { // the INSERT
 			if rows, err = done.RowsAffected(); err != nil {
 				return 0, "", err
 			}

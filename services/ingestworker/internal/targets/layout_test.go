@@ -56,6 +56,17 @@ func bySymbol(t *testing.T, statements ...string) *sqlite.DB {
 	return db
 }
 
+// answers are the rows of queries with one column.
+func answers(t *testing.T, db querier, queries []string) (out []string) {
+	t.Helper()
+	for _, query := range queries {
+		if err := each(t.Context(), db, query, into(&out)); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+	}
+	return out
+}
+
 // TestAFileSortedBySymbolIsSortedByDate opens a file of the version before, with what a user
 // has added to it: all of it is still there, and the rows are in the order of the dates.
 func TestAFileSortedBySymbolIsSortedByDate(t *testing.T) {
@@ -73,21 +84,14 @@ func TestAFileSortedBySymbolIsSortedByDate(t *testing.T) {
 		"CREATE VIEW highest AS SELECT max(close) AS close FROM daily_prices",
 	)
 	path := old.Path()
-	what := func(db querier) (out []string) {
-		for _, query := range []string{
-			`SELECT concat_ws(' ', symbol, trade_date, close, "my ""note", twice) FROM daily_prices ORDER BY trade_date, symbol`,
-			"SELECT concat_ws(' ', symbol, trade_date, pe) FROM daily_basics ORDER BY trade_date, symbol",
-			"SELECT concat_ws(' ', dataset, symbol, trade_date, commit_id, row_count, verdict, rows_hash) FROM coverage ORDER BY 1",
-			"SELECT close FROM highest", "SELECT count(*) FROM log",
-			"SELECT type || ' ' || name || ' ' || tbl_name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY 1",
-		} {
-			if err := each(t.Context(), db, query, into(&out)); err != nil {
-				t.Fatalf("%s: %v", query, err)
-			}
-		}
-		return out
+	queries := []string{
+		`SELECT concat_ws(' ', symbol, trade_date, close, "my ""note", twice) FROM daily_prices ORDER BY trade_date, symbol`,
+		"SELECT concat_ws(' ', symbol, trade_date, pe) FROM daily_basics ORDER BY trade_date, symbol",
+		"SELECT concat_ws(' ', dataset, symbol, trade_date, commit_id, row_count, verdict, rows_hash) FROM coverage ORDER BY 1",
+		"SELECT close FROM highest", "SELECT count(*) FROM log",
+		"SELECT type || ' ' || name || ' ' || tbl_name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY 1",
 	}
-	want := what(old.Reader())
+	want := answers(t, old.Reader(), queries)
 	if err := old.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +100,7 @@ func TestAFileSortedBySymbolIsSortedByDate(t *testing.T) {
 	if err := s.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, what(s.db.Reader())); diff != "" {
+	if diff := cmp.Diff(want, answers(t, s.db.Reader(), queries)); diff != "" {
 		t.Errorf("the file has other contents: %s", diff)
 	}
 	for _, sorted := range byDate {
@@ -170,19 +174,12 @@ func TestSortingKeepsWhatUsersHaveAdded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			old := bySymbol(t, c.added...)
-			what := func(db querier) (out []string) {
-				for _, query := range []string{
-					"SELECT concat_ws(' ', symbol, trade_date, close) FROM daily_prices ORDER BY 1", "SELECT concat_ws(' ', s, d, n) FROM notes ORDER BY 1",
-					"SELECT concat_ws(' ', type, name, sql) FROM sqlite_schema WHERE tbl_name NOT IN ('daily_prices', 'daily_basics', 'daily_moneyflows', 'coverage_days') AND name NOT LIKE 'sqlite_stat%' ORDER BY 1",
-					"SELECT name || coalesce(dflt_value, '') FROM pragma_table_info('daily_prices')",
-				} {
-					if err := each(t.Context(), db, query, into(&out)); err != nil {
-						t.Fatalf("%s: %v", query, err)
-					}
-				}
-				return out
+			queries := []string{
+				"SELECT concat_ws(' ', symbol, trade_date, close) FROM daily_prices ORDER BY 1", "SELECT concat_ws(' ', s, d, n) FROM notes ORDER BY 1",
+				"SELECT concat_ws(' ', type, name, sql) FROM sqlite_schema WHERE tbl_name NOT IN ('daily_prices', 'daily_basics', 'daily_moneyflows', 'coverage_days') AND name NOT LIKE 'sqlite_stat%' ORDER BY 1",
+				"SELECT name || coalesce(dflt_value, '') FROM pragma_table_info('daily_prices')",
 			}
-			want := what(old.Reader())
+			want := answers(t, old.Reader(), queries)
 			if err := old.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -192,7 +189,7 @@ func TestSortingKeepsWhatUsersHaveAdded(t *testing.T) {
 			if err := s.Open(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want, what(s.db.Reader())); diff != "" {
+			if diff := cmp.Diff(want, answers(t, s.db.Reader(), queries)); diff != "" {
 				t.Errorf("the file has other contents: %s", diff)
 			}
 			var key []string

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
@@ -64,7 +63,7 @@ func (s *Sink) Contents(ctx context.Context, keys ...coverage.Key) ([]ingest.Con
 	out := make([]ingest.Contents, len(keys))
 	for n := 0; n < len(keys); {
 		end := n + 1
-		for end < min(len(keys), n+contentsPerQuery) && keys[n].Symbol != "" && keys[end].Symbol != "" && keys[end].Dataset == keys[n].Dataset {
+		for end < min(len(keys), n+keysPerQuery) && keys[n].Symbol != "" && keys[end].Symbol != "" && keys[end].Dataset == keys[n].Dataset {
 			end++
 		}
 		var err error
@@ -81,8 +80,21 @@ func (s *Sink) Contents(ctx context.Context, keys ...coverage.Key) ([]ingest.Con
 	return out, nil
 }
 
-// contentsPerQuery is how many keys one query of Contents has.
-const contentsPerQuery = 1000
+// keysPerQuery is how many keys one query has.
+const keysPerQuery = 1000
+
+// withKeys is a table of rows, restricted to the keys of a keyList, which is the argument.
+func withKeys(table string) string {
+	return "json_each(?) AS k CROSS JOIN " + table + " ON trade_date = substr(k.value, 1, 10) AND symbol = substr(k.value, 11)"
+}
+
+func keyList(keys []coverage.Key) string {
+	texts := make([]string, len(keys))
+	for n, k := range keys {
+		texts[n] = k.Date.String() + k.Symbol
+	}
+	return jsonList(texts)
+}
 
 // contentsOf reads symbols' days of one dataset.
 func (s *Sink) contentsOf(ctx context.Context, keys []coverage.Key, out []ingest.Contents) error {
@@ -90,17 +102,13 @@ func (s *Sink) contentsOf(ctx context.Context, keys []coverage.Key, out []ingest
 	if d == nil || d.Snapshot {
 		return fault.Invalid("dataset", "%.40q has no trade dates", keys[0].Dataset)
 	}
-	asked, at, day := make([]string, len(keys)), make(map[rowKey]int, len(keys)), make(map[market.Date]string)
+	at := make(map[rowKey]int, len(keys))
 	for n, k := range keys {
-		if day[k.Date] == "" {
-			day[k.Date] = k.Date.String()
-		}
-		asked[n], at[rowKey{k.Symbol, k.Date}] = day[k.Date]+k.Symbol, n
+		at[rowKey{k.Symbol, k.Date}] = n
 	}
 	b, names := pool.Held(d, len(keys))
 	err := s.use(ctx, func(db *sql.DB) error {
-		return readBatch(ctx, reading(db), b, "SELECT "+names+" FROM json_each(?) AS k CROSS JOIN "+d.Table+
-			" ON trade_date = substr(k.value, 1, 10) AND symbol = substr(k.value, 11) WHERE "+ofKind(d), jsonList(asked))
+		return readBatch(ctx, reading(db), b, "SELECT "+names+" FROM "+withKeys(d.Table)+" WHERE "+ofKind(d), keyList(keys))
 	})
 	if err != nil {
 		return err
@@ -139,9 +147,6 @@ func (s *Sink) Rows(ctx context.Context, k coverage.Key) (*table.Batch, error) {
 	return b, err
 }
 
-// keysPerQuery is how many keys one query of Prices has.
-const keysPerQuery = 200
-
 // Prices implements ingest.PriceReader.
 func (s *Sink) Prices(ctx context.Context, dataset string, keys []coverage.Key) (map[coverage.Key]ingest.Prices, error) {
 	d := catalog.Lookup(dataset)
@@ -151,13 +156,7 @@ func (s *Sink) Prices(ctx context.Context, dataset string, keys []coverage.Key) 
 	out := make(map[coverage.Key]ingest.Prices, len(keys))
 	err := s.use(ctx, func(db *sql.DB) error {
 		for part := range slices.Chunk(keys, keysPerQuery) {
-			args := make([]any, 0, 2*len(part))
-			for _, k := range part {
-				args = append(args, k.Symbol, k.Date.String())
-			}
-			query := "WITH asked(s, d) AS (VALUES (?, ?)" + strings.Repeat(", (?, ?)", len(part)-1) +
-				") SELECT symbol, trade_date, close, pre_close, volume FROM asked CROSS JOIN daily_prices ON symbol = s AND trade_date = d"
-			err := each(ctx, db, query, func(scan func(...any) error) error {
+			err := each(ctx, db, "SELECT symbol, trade_date, close, pre_close, volume FROM "+withKeys(d.Table), func(scan func(...any) error) error {
 				k := coverage.Key{Dataset: dataset}
 				var date string
 				var closed, pre, volume sql.NullFloat64
@@ -176,7 +175,7 @@ func (s *Sink) Prices(ctx context.Context, dataset string, keys []coverage.Key) 
 				}
 				out[k] = ingest.Prices{Close: orNaN(closed), PreClose: orNaN(pre), Volume: orNaN(volume)}
 				return nil
-			}, args...)
+			}, keyList(part))
 			if err != nil {
 				return err
 			}

@@ -146,8 +146,9 @@ func (s *Sink) load(ctx context.Context) error {
 }
 
 // Release updates SQLite's statistics, truncates the write-ahead log and closes the file if
-// nothing has used it for the idle time, and checks whether it still exists. While a reader holds a log that has grown,
-// the file stays open, so that the log is truncated after the reader.
+// nothing has used it for the idle time, and checks whether it still exists. While a reader
+// holds a log that has grown, the file stays open, so that the log is truncated after the
+// reader.
 func (s *Sink) Release() {
 	<-s.turn
 	defer func() { s.turn <- struct{}{} }()
