@@ -120,6 +120,7 @@ func TestFaultsOfOneDay(t *testing.T) {
 	days = r.withoutReports(days)
 	for n, name := range slices.Sorted(maps.Keys(cases)) {
 		c, day := cases[name], days[n]
+		r.upTo(&w, day)
 		switch name {
 		case "dates as numbers":
 			c.faults = set(c.dataset, day.Compact(), 0, "trade_date")

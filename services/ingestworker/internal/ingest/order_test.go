@@ -36,7 +36,7 @@ func TestTheOrderOfADatesDatasets(t *testing.T) {
 	}
 	wrongClose := tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"close", "total_mv", "circ_mv"}, Factor: 1.1}
 	wrongVolume := tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Factor: 4,
-		Columns: []string{"buy_sm_vol", "sell_sm_vol", "buy_md_vol", "sell_md_vol", "buy_lg_vol", "sell_lg_vol", "buy_elg_vol", "sell_elg_vol", "net_mf_vol"}}
+		Columns: append(slices.Clone(volumes), "net_mf_vol")}
 	for _, pool := range market.Pools() {
 		cases := map[string]struct {
 			faults  faults

@@ -88,12 +88,11 @@ func TestTargetsEqualTheProvider(t *testing.T) {
 // TestWrongValuesInARangeOfDates: rows that come by symbol, over a range of dates, are compared
 // with the previous day and with daily, as those of whole dates are.
 func TestWrongValuesInARangeOfDates(t *testing.T) {
-	flows := []string{"buy_sm_vol", "sell_sm_vol", "buy_md_vol", "sell_md_vol", "buy_lg_vol", "sell_lg_vol", "buy_elg_vol", "sell_elg_vol"}
 	for name, f := range map[string]tusharesim.Fault{
 		"daily of another day":  {Kind: tusharesim.Stale, API: catalog.Daily},
 		"values of another day": {Kind: tusharesim.Stale, API: catalog.DailyBasic},
 		"another close":         {Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"close", "total_mv", "circ_mv"}, Factor: 1.1},
-		"flows × 100":           {Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Columns: flows, Factor: 100},
+		"flows × 100":           {Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Columns: volumes, Factor: 100},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newHarness(t, small())

@@ -30,6 +30,22 @@ func (r *harness) fail(f tusharesim.Fault) int {
 	return id
 }
 
+// volumes are the columns of moneyflow with the volumes of orders.
+var volumes = []string{"buy_sm_vol", "sell_sm_vol", "buy_md_vol", "sell_md_vol", "buy_lg_vol", "sell_lg_vol", "buy_elg_vol", "sell_elg_vol"}
+
+// under passes over a request up to a day, while a fault is on that day. It returns the fault's
+// number.
+func (r *harness) under(t *testing.T, f tusharesim.Fault, w *coverage.PlanRequest, day market.Date) (id int, out []outcome) {
+	t.Helper()
+	f.TradeDate, w.End = day.Compact(), day
+	id = r.fail(f)
+	out, err := r.pass(*w, 4, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id, out
+}
+
 // standing is what a day of universe is worth, with its issues.
 func (r *harness) standing(dataset string, d market.Date) (coverage.Verdict, []fault.Issue) {
 	r.t.Helper()
@@ -65,7 +81,7 @@ func TestWrongValuesAreNeverComplete(t *testing.T) {
 		"stale volume":            {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily, Columns: full("vol", "amount")}, catalog.Daily, fault.ValuesRepeated, false},
 		"volume × 100":            {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Daily, Column: "vol", Factor: 100}, catalog.Daily, fault.UnitSuspect, false},
 		"turnover ÷ 1000":         {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.FundDaily, Column: "amount", Factor: 0.001}, catalog.FundDaily, fault.UnitSuspect, false},
-		"both × 100":              {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Columns: full("buy_sm_vol", "sell_sm_vol", "buy_md_vol", "sell_md_vol", "buy_lg_vol", "sell_lg_vol", "buy_elg_vol", "sell_elg_vol"), Factor: 100}, catalog.Moneyflow, fault.ValuesConflict, false},
+		"both × 100":              {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Columns: volumes, Factor: 100}, catalog.Moneyflow, fault.ValuesConflict, false},
 		"market value × 10":       {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Column: "total_mv", Factor: 10}, catalog.DailyBasic, fault.ValuesConflict, false},
 		"no values of basic":      {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: full("turnover_rate", "pe", "pb", "total_mv")}, catalog.DailyBasic, fault.ValuesMissing, true},
 		"no close":                {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: full("close")}, catalog.DailyBasic, fault.ValuesMissing, false},
@@ -77,12 +93,7 @@ func TestWrongValuesAreNeverComplete(t *testing.T) {
 	for n, name := range slices.Sorted(maps.Keys(cases)) {
 		c, day := cases[name], days[n]
 		t.Run(name, func(t *testing.T) {
-			c.fault.TradeDate = day.Compact()
-			id := r.fail(c.fault)
-			w.End = day
-			if _, err := r.pass(w, 4, nil); err != nil {
-				t.Fatal(err)
-			}
+			id, _ := r.under(t, c.fault, &w, day)
 			verdict, issues := r.standing(c.dataset, day)
 			faulttest.Produces(t, issues, c.reason)
 			if verdict != coverage.Incomplete {
@@ -111,7 +122,6 @@ func TestWrongValuesAreNeverComplete(t *testing.T) {
 // TestAFewWrongRowsAreNamed: rows that cannot be those of their day, but are too few for the
 // whole day to be wrong, are stored, named, and fetched once more.
 func TestAFewWrongRowsAreNamed(t *testing.T) {
-	flows := []string{"buy_sm_vol", "sell_sm_vol", "buy_md_vol", "sell_md_vol", "buy_lg_vol", "sell_lg_vol", "buy_elg_vol", "sell_elg_vol"}
 	cases := map[string]struct {
 		fault  tusharesim.Fault
 		reason fault.Reason
@@ -121,7 +131,7 @@ func TestAFewWrongRowsAreNamed(t *testing.T) {
 		"yesterday's moneyflow":   {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Moneyflow, N: 2}, fault.ValuesRepeated},
 		"yesterday's fund_daily":  {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.FundDaily, N: 2}, fault.ValuesRepeated},
 		"another close":           {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"close", "total_mv", "circ_mv"}, Factor: 1.1, N: 2}, fault.ValuesConflict},
-		"flows × 100":             {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Columns: flows, Factor: 100, N: 2}, fault.ValuesConflict},
+		"flows × 100":             {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Columns: volumes, Factor: 100, N: 2}, fault.ValuesConflict},
 		"shares × 100":            {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"total_share", "total_mv"}, Factor: 100, N: 2}, fault.ValuesConflict},
 	}
 	r := newHarness(t, small())
@@ -129,12 +139,7 @@ func TestAFewWrongRowsAreNamed(t *testing.T) {
 	for n, name := range slices.Sorted(maps.Keys(cases)) {
 		c, day := cases[name], days[n]
 		t.Run(name, func(t *testing.T) {
-			c.fault.TradeDate = day.Compact()
-			id := r.fail(c.fault)
-			w.End = day
-			if _, err := r.pass(w, 4, nil); err != nil {
-				t.Fatal(err)
-			}
+			id, _ := r.under(t, c.fault, &w, day)
 			verdict, issues := r.standing(c.fault.API, day)
 			faulttest.Produces(t, issues, c.reason)
 			if verdict != coverage.Complete {
@@ -203,8 +208,7 @@ func TestWrongValuesAreNeverCompleteInTargets(t *testing.T) {
 		"stale ratios":             {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.DailyBasic, Columns: []string{"pb", "ps", "ps_ttm"}}, fault.ValuesRepeated},
 		"shares for 万股":            {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"total_share", "total_mv"}, Factor: 1e4}, fault.UnitSuspect},
 		"stale volume":             {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily, Columns: []string{"vol", "amount"}}, fault.ValuesRepeated},
-		"flows × 100": {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Factor: 100, Columns: []string{
-			"buy_sm_vol", "sell_sm_vol", "buy_md_vol", "sell_md_vol", "buy_lg_vol", "sell_lg_vol", "buy_elg_vol", "sell_elg_vol", "net_mf_vol"}}, fault.ValuesConflict},
+		"flows × 100":              {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Factor: 100, Columns: append(slices.Clone(volumes), "net_mf_vol")}, fault.ValuesConflict},
 	} {
 		alone := name == "no pb alone" || name == "stale ratios" || name == "shares for 万股" || name == "stale volume" || name == "funds of two days before"
 		for _, first := range []bool{false, true} {

@@ -228,18 +228,23 @@ func dated(api, code string, d, lastTraded market.Date) map[string]any {
 		share := round(1e4+1e6*noise(code, "s"), 4)
 		r["close"], r["total_share"], r["float_share"], r["free_share"] = last, share, share, round(share/2, 4)
 		r["total_mv"], r["circ_mv"] = round(share*last, 4), round(share*last, 4)
-		for _, k := range []string{"turnover_rate", "turnover_rate_f", "volume_ratio", "pb", "ps", "ps_ttm", "dv_ratio"} {
-			r[k] = round(noise(code, d, k)*9, 4)
-		}
+		r["volume_ratio"] = round(noise(code, d, "volume_ratio")*9, 4)
 		r["turnover_rate"], r["turnover_rate_f"] = round(volume/share, 4), round(2*volume/share, 4) // 手 ÷ 万股 is a percentage
-		for _, k := range []string{"pe", "pe_ttm", "dv_ttm"} {                                      // null is not 0
-			switch v := noise(code, d, k); {
+		// Between two reports, a valuation only follows the price.
+		for _, k := range []string{"pb", "ps", "ps_ttm"} {
+			r[k] = round(noise(code, k)*last, 4)
+		}
+		r["dv_ratio"] = round(noise(code, "dv_ratio")*90/last, 4)
+		for _, k := range []string{"pe", "pe_ttm", "dv_ttm"} { // null is not 0
+			switch v := noise(code, k); {
 			case v < 0.3:
 				r[k] = nil
 			case v < 0.4:
 				r[k] = 0.0
+			case k == "dv_ttm":
+				r[k] = round(v*90/last, 4)
 			default:
-				r[k] = round(v*50, 4)
+				r[k] = round(v*5*last, 4)
 			}
 		}
 	case "moneyflow":
