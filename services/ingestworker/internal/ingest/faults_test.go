@@ -116,7 +116,7 @@ func TestFaultsOfOneDay(t *testing.T) {
 	if err := r.sim.SetCap(catalog.Daily, 400); err != nil {
 		t.Fatal(err)
 	}
-	w, days := r.evenings(market.Universe, len(cases)+1, nil)
+	w, days := r.evenings(market.Universe, len(cases)+2, nil)
 	days = r.withoutReports(days)
 	for n, name := range slices.Sorted(maps.Keys(cases)) {
 		c, day := cases[name], days[n]

@@ -102,7 +102,7 @@ func TestWrongValuesInARangeOfDates(t *testing.T) {
 			open := r.sim.OpenDates(start.Compact(), end.Compact())
 			f.TradeDate, f.Codes = open[10], symbols[1:2]
 			if f.Kind == tusharesim.Stale {
-				f.SourceDate = open[4]
+				f.TradeDate, f.SourceDate = r.unlinked(symbols[1], open)
 			}
 			id := r.fail(f)
 			out, err := r.pass(w, 4, nil)
@@ -124,6 +124,29 @@ func TestWrongValuesInARangeOfDates(t *testing.T) {
 			r.targetsSameAsProvider(symbols, start, end)
 		})
 	}
+}
+
+// unlinked returns a day and an earlier one whose pre_close is above the close of the day before:
+// no ex-date explains that.
+func (r *harness) unlinked(symbol string, open []string) (day, source string) {
+	r.t.Helper()
+	rows, err := r.sim.Rows(catalog.Daily, map[string]string{"ts_code": symbol, "start_date": open[0], "end_date": open[len(open)-1]}, "trade_date", "close", "pre_close")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	closed, pre := map[string]float64{}, map[string]float64{}
+	for _, row := range rows.Rows {
+		closed[row[0].(string)], pre[row[0].(string)] = row[1].(float64), row[2].(float64)
+	}
+	for n := 2; n < len(open)-1; n++ {
+		for _, source := range open[:n-1] {
+			if closed[open[n-1]] > 0 && closed[open[n]] > 0 && pre[source] > 1.01*closed[open[n-1]] {
+				return open[n], source
+			}
+		}
+	}
+	r.t.Fatal("the prices only rise")
+	return "", ""
 }
 
 func TestSuspendedSymbolIsSettled(t *testing.T) {

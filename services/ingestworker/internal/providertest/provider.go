@@ -248,9 +248,15 @@ func dated(api, code string, d, lastTraded market.Date) map[string]any {
 			}
 		}
 	case "moneyflow":
+		// A company has about the same sizes of orders each day.
+		sizes, weight, all := []string{"sm", "md", "lg", "elg"}, map[string]float64{}, 0.0
+		for _, size := range sizes {
+			weight[size] = 1 + 3*noise(code, size)
+			all += weight[size]
+		}
 		left := volume
-		for _, size := range []string{"sm", "md", "lg", "elg"} {
-			v := math.Floor(volume / 4 * noise(code, d, size))
+		for _, size := range sizes {
+			v := math.Floor(volume * weight[size] / all * (0.95 + 0.05*noise(code, d, size)))
 			if size == "elg" {
 				v = left
 			}
