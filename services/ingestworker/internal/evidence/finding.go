@@ -554,9 +554,9 @@ type Rows struct {
 	columns []*table.Column
 	defined []column
 	// closing and reference are the columns of closes and, of quotes, of pre_close; bought are
-	// those of bought volumes. Nil if the dataset has none.
+	// those of bought volumes, and turnover those of impliedVolumes. Nil if the dataset has none.
 	closing, reference *table.Column
-	bought             []*table.Column
+	bought, turnover   []*table.Column
 }
 
 // RowsOf prepares the rows of a batch for comparison.
@@ -572,6 +572,11 @@ func RowsOf(ds *catalog.Dataset, b *table.Batch) Rows {
 		out.closing, out.reference = b.Column("close"), b.Column("pre_close")
 	case catalog.DailyBasic:
 		out.closing = b.Column("close")
+		for _, name := range impliedVolumes {
+			if c := b.Column(name); c != nil {
+				out.turnover = append(out.turnover, c)
+			}
+		}
 	case catalog.Moneyflow:
 		for i := range b.Columns {
 			if name := b.Columns[i].Name; strings.HasPrefix(name, "buy_") && strings.HasSuffix(name, "_vol") {
@@ -605,17 +610,32 @@ func (x Rows) Differs(r int, price, volume float64) string {
 	if x.closing != nil && !x.closing.Null[r] && price == price && !samePrice(float32(x.closing.Numbers[r]), float32(price)) { // NaN is null
 		return "close"
 	}
-	total := 0.0
-	for _, c := range x.bought {
-		if c.Null[r] {
-			return ""
+	null := func(c *table.Column) bool { return c.Null[r] }
+	if len(x.bought) > 0 && !slices.ContainsFunc(x.bought, null) {
+		total := 0.0
+		for _, c := range x.bought {
+			total += c.Numbers[r]
 		}
-		total += c.Numbers[r]
+		if manyTimes(total, volume, 10_000) {
+			return "volume"
+		}
 	}
-	if len(x.bought) > 0 && manyTimes(total, volume, 10_000) {
-		return "volume"
+	if t := x.turnover; len(t) == len(impliedVolumes) && !slices.ContainsFunc(t, null) &&
+		otherVolume(t[0].Numbers[r]*t[1].Numbers[r], t[2].Numbers[r]*t[3].Numbers[r], volume) {
+		return "turnover_rate"
 	}
 	return ""
+}
+
+// impliedVolumes are two rates of turnover in %, each with the shares that it is of, in 万股: their
+// products are volumes in 手.
+var impliedVolumes = []string{"turnover_rate", "float_share", "turnover_rate_f", "free_share"}
+
+// otherVolume reports whether both turnover rates of a row imply one volume, and it is not that
+// of daily. It ignores a volume many times that of daily: the number of shares of single companies
+// is known to be wrong, and the turnover rate may be right.
+func otherVolume(told, again, daily float64) bool {
+	return math.Abs(told-again) <= 0.03*told && math.Abs(told-daily) > 0.05*daily+100 && told < unitJump*daily && daily < unitJump*told
 }
 
 // Same reports whether two rows of a symbol have the same values, like RepeatedSymbols for
@@ -682,11 +702,9 @@ func Agrees(day, daily *Day) (Finding, bool) {
 }
 
 // Disagreeing returns the symbols whose row on a day cannot be of the same date as their row
-// in daily, each with what differs: the close, or a volume that both turnover rates imply. It
-// ignores a volume many times that of daily: the number of shares of single companies is known
-// to be wrong, and the turnover rate may be right. Single rows of moneyflow are known to
-// deviate by thousands of 手, so only a volume several times as large counts. None of 36,000
-// recorded rows disagrees.
+// in daily, each with what differs: the close, or the volume that both turnover rates imply.
+// Single rows of moneyflow are known to deviate by thousands of 手, so only a volume several
+// times as large counts. None of 36,000 recorded rows disagrees.
 func Disagreeing(day, daily *Day) map[Symbol]string {
 	out := map[Symbol]string{}
 	vol := daily.column("vol")
@@ -700,14 +718,13 @@ func Disagreeing(day, daily *Day) map[Symbol]string {
 		})
 	case catalog.DailyBasic:
 		ours, theirs := day.column("close"), daily.column("close")
-		turnover, freely := day.column("turnover_rate"), day.column("turnover_rate_f")
-		shares, free := day.column("float_share"), day.column("free_share")
+		turnover, shares := day.column(impliedVolumes[0]), day.column(impliedVolumes[1])
+		freely, free := day.column(impliedVolumes[2]), day.column(impliedVolumes[3])
 		each(day, daily, func(i, j int) {
-			told, again, held := float64(turnover[i]*shares[i]), float64(freely[i]*free[i]), float64(vol[j])
 			switch {
 			case ours[i] == ours[i] && theirs[j] == theirs[j] && !samePrice(ours[i], theirs[j]): // NaN is null
 				out[day.Symbols[i]] = "close"
-			case math.Abs(told-again) <= 0.03*told && math.Abs(told-held) > 0.05*held+100 && told < unitJump*held && held < unitJump*told:
+			case otherVolume(float64(turnover[i]*shares[i]), float64(freely[i]*free[i]), float64(vol[j])):
 				out[day.Symbols[i]] = "turnover_rate"
 			}
 		})

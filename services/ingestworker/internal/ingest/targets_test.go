@@ -92,6 +92,7 @@ func TestWrongValuesInARangeOfDates(t *testing.T) {
 		"daily of another day":  {Kind: tusharesim.Stale, API: catalog.Daily},
 		"values of another day": {Kind: tusharesim.Stale, API: catalog.DailyBasic},
 		"another close":         {Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"close", "total_mv", "circ_mv"}, Factor: 1.1},
+		"another turnover":      {Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"turnover_rate", "turnover_rate_f"}, Factor: 1.2},
 		"flows × 100":           {Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Columns: volumes, Factor: 100},
 	} {
 		t.Run(name, func(t *testing.T) {
