@@ -49,7 +49,7 @@ func (s *Scheduler) ListSlots(ctx context.Context, pool market.Pool, limit int, 
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.decided(ctx, pool, limit, before)
+	rows, err := s.decided(ctx, sched, pool, limit, before)
 	if err != nil {
 		return nil, err
 	}
@@ -79,17 +79,24 @@ func (s *Scheduler) ListSlots(ctx context.Context, pool market.Pool, limit int, 
 	return rows[:min(limit, len(rows))], nil
 }
 
-// decided lists the slots that have a row, except those of future days that a clock that
-// was ahead has decided: they are decided again when their day comes.
-func (s *Scheduler) decided(ctx context.Context, pool market.Pool, limit int, before string) (rows []slot.Slot, err error) {
-	present := s.now().Add(run.ClockSlack)
+// decided lists the slots that have a row, except those that a clock that was ahead has decided.
+// An invalid schedule has no today, so all of them are listed.
+func (s *Scheduler) decided(ctx context.Context, sched slot.Schedule, pool market.Pool, limit int, before string) (rows []slot.Slot, err error) {
+	valid := len(sched.Validate()) == 0
+	var today market.Date
+	var ends time.Time
+	if valid {
+		if today, ends, err = sched.Today(s.now()); err != nil {
+			return nil, err
+		}
+	}
 	for len(rows) < limit {
 		page, err := s.ledger.Slots(ctx, pool, limit, before)
 		if err != nil {
 			return nil, err
 		}
 		for _, v := range page {
-			if !v.DecidedAt.After(present) {
+			if !valid || !v.DecidedAhead(today, ends) {
 				rows = append(rows, v)
 			}
 		}

@@ -113,7 +113,7 @@ func (s *Scheduler) again(ctx context.Context, sched slot.Schedule, now time.Tim
 	if len(sched.Validate()) > 0 {
 		return nil, nil, nil
 	}
-	today, _, err := sched.Today(now)
+	today, ends, err := sched.Today(now)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -123,7 +123,7 @@ func (s *Scheduler) again(ctx context.Context, sched slot.Schedule, now time.Tim
 			return nil, nil, err
 		}
 		for _, v := range page {
-			if v.Date < today || v.DecidedAt.After(now.Add(run.ClockSlack)) {
+			if v.Date < today || v.DecidedAhead(today, ends) {
 				continue
 			}
 			issue, again, ok, err := s.againOne(ctx, sched, v, now)

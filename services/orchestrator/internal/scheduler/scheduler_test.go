@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -191,7 +192,14 @@ func TestClockJumps(t *testing.T) {
 			}
 			w.drain()
 			w.offset.Store(0)
-			time.Sleep(4 * time.Hour)
+			w.until(monday, 19, 31, 0)
+			listed := got(w, func(ctx context.Context) ([]slot.Slot, error) {
+				return w.scheduler.ListSlots(ctx, market.Targets, 10, "")
+			})
+			if i := slices.IndexFunc(listed, func(v slot.Slot) bool { return v.Date == monday }); i < 0 || listed[i].State != slot.Fired {
+				t.Errorf("this evening's slot is not listed: %+v", listed)
+			}
+			time.Sleep(3 * time.Hour)
 			synctest.Wait()
 			if got := w.sources(); got != "startup targets, startup universe, "+both {
 				t.Errorf("fired again: %s", got)

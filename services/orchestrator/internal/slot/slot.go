@@ -103,6 +103,12 @@ type Slot struct {
 // ID names the slot of a day and pool.
 func ID(date market.Date, pool market.Pool) string { return date.String() + "." + string(pool) }
 
+// DecidedAhead reports whether a clock that was ahead decided a slot of today or later, after the
+// end of today. When the slot's day comes, it is decided again.
+func (s Slot) DecidedAhead(today market.Date, ends time.Time) bool {
+	return s.Date >= today && !s.DecidedAt.Before(ends)
+}
+
 // Held reports whether the slot was skipped only because the schedule was paused; a resume
 // of the schedule may still fire it.
 func (s Slot) Held() bool {
