@@ -1318,9 +1318,10 @@ type PlanPartitionsRequest struct {
 	// with a warning. Otherwise a plan without a calendar fails with
 	// CALENDAR_UNAVAILABLE.
 	Estimate bool `protobuf:"varint,8,opt,name=estimate,proto3" json:"estimate,omitempty"`
-	// How many complete old trade dates are planned again after everything else, the
-	// one checked longest ago first, 0 to 100. 0 means none. No effect with
-	// start_date, end_date or refetch, or on references.
+	// How many old trade dates are planned again after everything else, the one
+	// checked longest ago first, 0 to 100. 0 means none. Stored dates before the
+	// pool's window are included. No effect with start_date, end_date or refetch, or
+	// on references.
 	RecheckDays   int32 `protobuf:"varint,9,opt,name=recheck_days,json=recheckDays,proto3" json:"recheck_days,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

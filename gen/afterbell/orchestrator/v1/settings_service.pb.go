@@ -159,9 +159,11 @@ type Settings struct {
 	// hours.
 	MaxFollowUps int32 `protobuf:"varint,7,opt,name=max_follow_ups,json=maxFollowUps,proto3" json:"max_follow_ups,omitempty"`
 	// Old trade dates per pool that each scheduled run fetches again, the one checked
-	// longest ago first, 0 to 100; 0 disables it. Default 2. A date costs one call
-	// per dataset (two for more than 6,000 rows). A date is not checked again within
-	// a week, or, for 30 days, within 12 hours if it was accepted short. Changed values are kept: see RunService.ListRevisions.
+	// longest ago first, 0 to 100; 0 disables it. Default 2. Stored dates before the
+	// pool's window are included. A date costs one call per dataset (two for more than
+	// 6,000 rows). A date is not checked again within a week, or, for 30 days, within
+	// 12 hours if it was accepted short. Changed values are kept: see
+	// RunService.ListRevisions.
 	RecheckDays int32 `protobuf:"varint,8,opt,name=recheck_days,json=recheckDays,proto3" json:"recheck_days,omitempty"`
 	// Time of day in Shanghai, "HH:MM", at which a pool whose newest trading day is
 	// not complete is reported as late: see NoticeService. Empty disables it. Default

@@ -22,37 +22,42 @@ const (
 
 // rechecks plans the old days whose last check is longest ago, because the provider changes
 // old days without notice. A day is included with the datasets that have settled rows or
-// were accepted short, unless any of it is planned already. The records say when a day was
-// last checked, because each check commits them, even if nothing changes. Days that were
-// accepted short take up to half of the checks, so that neither they nor the others wait
-// forever.
+// were accepted short, unless any of it is planned already. Days before the window that are
+// stored are included as well, also with what is still missing of them: nothing else plans them.
+// The records say when a day was last checked, because each check commits them, even if nothing
+// changes. Days that were accepted short, or left the window incomplete, take up to half of the
+// checks, so that neither they nor the others wait forever.
 func rechecks(w PlanRequest, world PoolState, todo []duty, planned []Partition) []Partition {
 	if w.Recheck <= 0 || w.Refetch || w.Start != market.NoDate || w.End != market.NoDate {
 		return nil
 	}
 	symbols := slices.Compact(slices.Sorted(slices.Values(w.Symbols)))
 	looked, short := map[market.Date]time.Time{}, map[market.Date]time.Time{}
+	note := func(in map[market.Date]time.Time, d market.Date, at time.Time) {
+		if before, seen := in[d]; !seen || at.Before(before) {
+			in[d] = at
+		}
+	}
 	for _, t := range todo {
 		for d, at := range t.short {
-			if before, seen := short[d]; !seen || at.Before(before) {
-				short[d] = at
-			}
+			note(short, d, at)
 		}
 		sample := []string{""}
 		if w.Pool == market.Targets {
 			sample = spread(concernedBy(t.ds, symbols), recheckSample)
 		}
-		for _, d := range t.days {
+		for _, d := range slices.Concat(world.beforeWindow(), t.days) {
 			if d == t.newest || d == t.before {
 				continue
 			}
 			for _, s := range sample {
 				r, ok := world.Held(Key{Dataset: t.ds.ID, Date: d, Symbol: s})
-				if !ok || r.Rows == 0 || !r.Verdict.Settled() {
-					continue
-				}
-				if at, seen := looked[d]; !seen || r.CommittedAt.Before(at) {
-					looked[d] = r.CommittedAt
+				switch {
+				case !ok:
+				case d < world.WindowStart() && (!r.Verdict.Settled() || r.Verdict == AcceptedShort):
+					note(short, d, r.CommittedAt)
+				case r.Rows > 0 && r.Verdict.Settled():
+					note(looked, d, r.CommittedAt)
 				}
 			}
 		}
@@ -97,19 +102,28 @@ func rechecks(w PlanRequest, world PoolState, todo []duty, planned []Partition) 
 	return out
 }
 
+// beforeWindow lists the trading days of the calendar before the pool's window.
+func (s PoolState) beforeWindow() []market.Date {
+	to, _ := slices.BinarySearch(s.Calendar.Open, s.WindowStart())
+	return s.Calendar.Open[:to]
+}
+
 // recheck plans one dataset of a day again; ok is false if the pool has no settled rows of
-// it, and it was not accepted short.
+// it, and it was neither accepted short nor left the window incomplete.
 func recheck(w PlanRequest, world PoolState, t duty, d market.Date, symbols []string) (p Partition, ok bool) {
+	doubtful := func(r Record) bool {
+		return r.Verdict == AcceptedShort || d < world.WindowStart() && !r.Verdict.Settled()
+	}
 	p = Partition{Pool: w.Pool, Dataset: t.ds.ID, Start: d, End: d, Calls: 1, Repeat: true, Recheck: true}
 	if w.Pool == market.Universe {
 		r, held := world.Held(Key{Dataset: t.ds.ID, Date: d})
-		ok = held && (r.Rows > 0 && r.Verdict.Settled() || r.Verdict == AcceptedShort)
+		ok = held && (r.Rows > 0 && r.Verdict.Settled() || doubtful(r))
 		p.Calls = pages(r.Rows, t.ds)
 	}
 	for _, s := range concernedBy(t.ds, symbols) {
 		// Also those that had no row: one may exist now.
-		if r, held := world.Held(Key{Dataset: t.ds.ID, Date: d, Symbol: s}); held && w.Pool == market.Targets && r.Verdict.Settled() {
-			p.Symbols, ok = append(p.Symbols, s), ok || r.Rows > 0 || r.Verdict == AcceptedShort
+		if r, held := world.Held(Key{Dataset: t.ds.ID, Date: d, Symbol: s}); held && w.Pool == market.Targets && (r.Verdict.Settled() || doubtful(r)) {
+			p.Symbols, ok = append(p.Symbols, s), ok || r.Rows > 0 || doubtful(r)
 		}
 	}
 	p.ID = PartitionID(p.Dataset, d, d, p.Symbols)

@@ -101,6 +101,17 @@ func TestOldDaysAreLookedAtAgain(t *testing.T) {
 				b.put(catalog.Moneyflow, d, "", AcceptedShort, ago(1))
 			}
 		}, append(all(day-6), all(day-34)...)},
+		"before the window": {func(_ *PlanRequest, b book) {
+			for _, id := range allDaily {
+				b.put(id, day-76, "", Complete, ago(74))
+			}
+		}, append(all(day-76), all(day-34)...)},
+		"incomplete when it left the window": {func(_ *PlanRequest, b book) {
+			for _, id := range allDaily {
+				b.put(id, day-76, "", Complete, ago(2))
+			}
+			b.put(catalog.Moneyflow, day-76, "", Incomplete, ago(20))
+		}, append(all(day-76), all(day-34)...)},
 		"unless nothing else is due": {func(w *PlanRequest, b book) {
 			w.Recheck = 5
 			for _, d := range []market.Date{day - 6, day - 7, day - 10, day - 11} {
