@@ -657,19 +657,33 @@ func (x Rows) Same(i, j int) bool {
 // Follows compares the reference prices of a day of quotes with the closes of the previous
 // trading day. pre_close is that close, except on ex-dates.
 func Follows(day, before *Day) (Finding, bool) {
-	pre, last := day.column("pre_close"), before.column("close")
-	if pre == nil || last == nil {
-		return Finding{}, false
-	}
-	odd, rows := agreement{"pre_close", day, before, func(i, j int) (bool, bool) {
-		return samePrice(pre[i], last[j]), pre[i] == pre[i] && last[j] == last[j] // NaN is null
-	}}.against()
+	odd, rows := references(day, before)
 	if rows < leastRows || len(odd) <= fewRows || float64(len(odd)) <= gapShare*float64(rows) {
 		return Finding{}, false
 	}
 	return Finding{Reason: fault.ValuesConflict, Count: len(odd), Of: rows, Sample: names(odd),
 		What: fmt.Sprintf("has a pre_close that differs from the close of %s in %s", before.Date, fault.Of(len(odd), rows, "row", "rows")),
 		Meta: []string{"check", "pre_close", "other_dataset", before.Dataset}}, true
+}
+
+// references returns the symbols whose pre_close on a day of quotes is not their close on the
+// previous trading day, and how many were compared.
+func references(day, before *Day) (odd []Symbol, rows int) {
+	pre, last := day.column("pre_close"), before.column("close")
+	if pre == nil || last == nil {
+		return nil, 0
+	}
+	return agreement{"pre_close", day, before, func(i, j int) (bool, bool) {
+		return samePrice(pre[i], last[j]), pre[i] == pre[i] && last[j] == last[j] // NaN is null
+	}}.against()
+}
+
+// Confirms reports whether a day of quotes follows from the previous trading day: enough rows can
+// be compared, and Follows finds nothing.
+func Confirms(day, before *Day) bool {
+	_, odd := Follows(day, before)
+	_, rows := references(day, before)
+	return !odd && rows >= leastRows
 }
 
 // Linked reports whether pre_close of a symbol on a day of quotes is its close on the previous

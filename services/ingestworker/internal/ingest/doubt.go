@@ -251,9 +251,10 @@ func (x *examination) all(ctx context.Context) (err error) {
 		x.withNext = evidence.PairOf(x.day, x.next)
 		if f, ok := x.withNext.Reversed().Repeated(x.prev); ok {
 			x.accuse(x.next, f)
-		} else if f, ok := evidence.Follows(x.next, x.day); ok && x.quotes() {
-			f.What = "has closes that differ from the pre_close of " + x.next.Date.String() + " in too many rows"
-			x.found(f, true)
+		} else if x.quotes() {
+			if err := x.unlinkedNext(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	hollow := func(f evidence.Finding) bool { return f.Reason == fault.ValuesMissing }
@@ -277,6 +278,26 @@ func (x *examination) all(ctx context.Context) (err error) {
 		return nil
 	}
 	return x.gaps(ctx)
+}
+
+// unlinkedNext compares the closes of the day with pre_close of the next one. If they differ, the
+// one that its other neighbour does not confirm is wrong; if neither or both are confirmed, this day.
+func (x *examination) unlinkedNext(ctx context.Context) error {
+	f, ok := evidence.Follows(x.next, x.day)
+	if !ok {
+		return nil
+	}
+	after, err := x.find(ctx, x.ds.ID, x.cal.Next(x.next.Date))
+	if err != nil {
+		return err
+	}
+	if x.prev != nil && evidence.Confirms(x.day, x.prev) && (after == nil || !evidence.Confirms(after, x.next)) {
+		x.accuse(x.next, f)
+		return nil
+	}
+	f.What = "has closes that differ from the pre_close of " + x.next.Date.String() + " in too many rows"
+	x.found(f, true)
+	return nil
 }
 
 // older compares a recent day with some days before the previous one, and the recent days

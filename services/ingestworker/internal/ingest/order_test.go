@@ -262,6 +262,88 @@ func TestAStaleDayIsToldWhenTheDayBeforeComes(t *testing.T) {
 	}
 }
 
+// TestOfTwoNewDaysTheWrongOneIsNamed: two new days come at once, and the newest has the rows of
+// two weeks before. Whichever comes first, the newest is wrong, and the other is not.
+func TestOfTwoNewDaysTheWrongOneIsNamed(t *testing.T) {
+	const before = 10 // trading days: more than the days with which a recent one is compared
+	for _, pool := range market.Pools() {
+		for _, many := range []bool{true, false} {
+			r := newHarness(t, tusharesim.Options{Stocks: 700, Funds: 120})
+			stocks := 3
+			if many {
+				stocks = 60
+			}
+			symbols := r.watchList(stocks, 0)
+			w, days := r.evenings(pool, before+4, symbols)
+			for n, newestFirst := range []bool{true, false} {
+				older, newest := days[before+2*n], days[before+2*n+1]
+				t.Run(fmt.Sprintf("%s: %d stocks, newest first %v", pool, len(symbols), newestFirst), func(t *testing.T) {
+					w.End = older - 1
+					r.settle(w, 4)
+					id := r.fail(tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily, TradeDate: newest.Compact(), SourceDate: days[2*n].Compact()})
+					order := []market.Date{older, newest}
+					if newestFirst {
+						slices.Reverse(order)
+					}
+					var issues []fault.Issue
+					for _, d := range order {
+						p := coverage.Partition{ID: coverage.PartitionID(catalog.Daily, d, d, nil), Pool: pool, Dataset: catalog.Daily, Start: d, End: d}
+						if pool == market.Targets {
+							p.Symbols, p.ID = symbols, coverage.PartitionID(catalog.Daily, d, d, symbols)
+						}
+						o := r.one(t.Context(), p)
+						if o.err != nil {
+							t.Fatal(o.err)
+						}
+						issues = append(issues, o.result.Issues...)
+					}
+					if v := r.worst(pool, catalog.Daily, newest, symbols); v.Settled() {
+						t.Errorf("%s is %s: %v", newest, v, issues)
+					}
+					if v := r.worst(pool, catalog.Daily, older, symbols); v == coverage.Incomplete {
+						t.Errorf("%s is blamed: %v", older, issues)
+					}
+					r.sim.RemoveFault(id)
+					w.End = newest
+					r.settle(w, 4)
+				})
+			}
+		}
+	}
+}
+
+// TestOfTwoNewDaysTheWrongRowIsNamed is the same for the row of one target.
+func TestOfTwoNewDaysTheWrongRowIsNamed(t *testing.T) {
+	r := newHarness(t, small())
+	start, end := r.span(20)
+	symbols := r.watchList(3, 0)
+	day, source := r.unlinked(symbols[1], r.sim.OpenDates(start.Compact(), end.Compact()))
+	newest, err := market.ParseCompact(day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := newest - 1
+	for len(r.sim.OpenDates(older.Compact(), older.Compact())) == 0 {
+		older--
+	}
+	r.settle(coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: older - 1, Symbols: symbols}, 3)
+	r.fail(tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily, TradeDate: day, SourceDate: source, Codes: symbols[1:2]})
+	for _, d := range []market.Date{newest, older} {
+		p := coverage.Partition{ID: coverage.PartitionID(catalog.Daily, d, d, symbols), Pool: market.Targets, Dataset: catalog.Daily, Start: d, End: d, Symbols: symbols}
+		if o := r.one(t.Context(), p); o.err != nil {
+			t.Fatal(o.err)
+		}
+	}
+	for _, s := range symbols {
+		if v := r.worst(market.Targets, catalog.Daily, older, []string{s}); v != coverage.Complete {
+			t.Errorf("%s %s is %s", older, s, v)
+		}
+		if v := r.worst(market.Targets, catalog.Daily, newest, []string{s}); v.Settled() == (s == symbols[1]) {
+			t.Errorf("%s %s is %s", newest, s, v)
+		}
+	}
+}
+
 // gatedSink holds one partition's commit back until the gate opens.
 type gatedSink struct {
 	*targets.Sink

@@ -578,8 +578,24 @@ func (j *job) chargeBeside(ctx context.Context, batch *table.Batch, cal Calendar
 		if err := j.chargeRepeats(ctx, after, day, issues); err != nil {
 			return err
 		}
+		if d == cal.Next(last) {
+			if err := j.chargeContradicting(ctx, after, day, issues); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// chargeContradicting marks the rows of a day that cannot follow those of the previous one.
+func (j *job) chargeContradicting(ctx context.Context, later, earlier *evidence.Day, issues *[]fault.Issue) error {
+	var symbols []string
+	for s := range evidence.Contradicted(later, earlier) {
+		symbols = append(symbols, s.String())
+	}
+	return j.chargeRows(ctx, later, symbols, evidence.Finding{
+		Reason: fault.ValuesConflict, What: "contradicts " + earlier.Date.String() + " for", Meta: []string{"other_date", earlier.Date.String()},
+	}, issues)
 }
 
 // chargeRepeats marks the rows of a day that repeat those of an earlier one.
