@@ -194,7 +194,7 @@ var entries = []entry{
 		"The provider changed more than a few percent of the rows of a date that was already stored.",
 		"List the old and new values: curl \"localhost:7780/v1/revisions?pool=POOL_UNIVERSE&dataset_id=DATASET&start_date=YYYY-MM-DD&end_date=YYYY-MM-DD\"", "dataset", "trade_date", "count", "row_count"),
 	e(SymbolRenamed, Notice, StatusFailedPrecondition,
-		"The provider changed the code of a company; its rows are kept under the new code.",
+		"The provider changed the code of a company; its rows move to the new code.",
 		"Replace the old code in your target list. This shows the list: curl localhost:7780/v1/targets", "dataset", "old_symbol", "new_symbol", "count"),
 	e(ClockWrong, Notice, StatusFailedPrecondition,
 		"Stored records have timestamps in the future, so the clock was wrong when they were written; they count as stale.",

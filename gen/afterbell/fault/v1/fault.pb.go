@@ -323,8 +323,7 @@ const (
 	// ErrorInfo.metadata: {"dataset", "trade_date", "count", "row_count"}. Class:
 	// notice.
 	Reason_REASON_VALUES_REVISED Reason = 60
-	// The provider changed the code of a company; its rows are kept under the new
-	// code.
+	// The provider changed the code of a company; its rows move to the new code.
 	//
 	// ErrorInfo.metadata: {"dataset", "old_symbol", "new_symbol", "count"}. Class:
 	// notice.

@@ -29,7 +29,7 @@ type Orphans struct {
 func (j *job) renamed(c Changes) (out []fault.Issue) {
 	kept := "The stored rows were moved to the new code"
 	if j.inTargets() {
-		kept = "Stored rows stay under the old code, and new rows come only under the new code"
+		kept = "Stored rows stay under the old code until the target list has the new one; then they move to it, date by date"
 	}
 	for n, r := range c.Renamed {
 		text := fmt.Sprintf("The provider changed the code %s to %s. %s (%d).", r.Old, r.New, kept, r.Moved)

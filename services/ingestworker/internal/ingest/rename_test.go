@@ -124,7 +124,11 @@ func TestRekeyedCompaniesAreFollowed(t *testing.T) {
 	}
 	targets.Symbols[1] = codes[old]
 	r.settle(targets, 6)
-	if c, ok := r.sinks[market.Targets].Held(coverage.Key{Dataset: catalog.Daily, Date: end, Symbol: codes[old]}); !ok || c.Rows != 1 {
+	if c, ok := r.sinks[market.Targets].Held(coverage.Key{Dataset: catalog.Daily, Date: end, Symbol: codes[old]}); !ok || c.Rows != 1 || c.New != 0 {
 		t.Errorf("the new code holds %+v, %v", c, ok)
 	}
+	if c, ok := r.sinks[market.Targets].Held(coverage.Key{Dataset: catalog.Daily, Date: end, Symbol: old}); ok {
+		t.Errorf("the old code holds %+v", c)
+	}
+	r.targetsSameAsProvider(targets.Symbols, start, end)
 }

@@ -48,7 +48,7 @@ func codes(r []ingest.Rename) (out []string) {
 }
 
 // newCodesAreFollowed gives a stored company a new code. In universe its rows move to the new
-// code; in targets they stay, because the user's list has the old code.
+// code at once; in targets they stay, because the user's list has the old code.
 func newCodesAreFollowed(t *testing.T, h Harness) {
 	path := h.path(t)
 	s := h.open(t, path)
@@ -242,4 +242,93 @@ func codesAreNotMixedUp(t *testing.T, h Harness) {
 	}
 	agree(t, s)
 	closeSink(t, s)
+}
+
+// rowsOfAnEarlierCodeMove stores rows of a company under its new code, after others came under the
+// old one. In targets, those of the same dates move then, so that none is there twice.
+func rowsOfAnEarlierCodeMove(t *testing.T, h Harness) {
+	if h.Pool != market.Targets {
+		return // all rows have moved when the new code was known
+	}
+	path := h.path(t)
+	s := h.open(t, path)
+	old, current := []string{before.code, stays.code}, []string{after.code, stays.code}
+	commitAll(t, s, Snapshot(h.Pool, catalog.StockBasic, listOf(stays, before), 1))
+	// Two rows of a date: one that has a new code later, and another.
+	rows := func(date market.Date, code string, seed uint64) *table.Batch {
+		b := Rows(catalog.Daily, date, old, seed)
+		b.Column("ts_code").Texts[0] = code
+		return b
+	}
+	const days = 8
+	for i := range market.Date(days) {
+		commit(t, s, Commit(h.Pool, catalog.Daily, Day0+i, old, rows(Day0+i, before.code, 1), 2))
+	}
+	commitAll(t, s, Snapshot(h.Pool, catalog.StockBasic, listOf(stays, after), 3))
+	holds := func(code string, want ...market.Date) {
+		t.Helper()
+		agree(t, s)
+		var dates []market.Date
+		for k, r := range records(t, s) {
+			if k.Dataset == catalog.Daily && k.Symbol == code && r.Rows > 0 {
+				dates = append(dates, k.Date-Day0)
+			}
+		}
+		if slices.Sort(dates); !slices.Equal(dates, want) {
+			t.Errorf("%s has rows on days %v, want %v", code, dates, want)
+		}
+	}
+	revised := func(run, code string) int {
+		t.Helper()
+		return len(revisions(t, s, ingest.RevisionQuery{Dataset: catalog.Daily, Symbol: code, RunID: run, Start: market.NoDate, End: market.NoDate}))
+	}
+	if got := commit(t, s, Commit(h.Pool, catalog.Daily, Day0, current, rows(Day0, after.code, 1), 4)); got != (counts{}) {
+		t.Errorf("an equal row makes %+v", got)
+	}
+	holds(before.code, 1, 2, 3, 4, 5, 6, 7)
+	holds(after.code, 0)
+
+	got := commit(t, s, Commit(h.Pool, catalog.Daily, Day0+1, current, mix(rows(Day0+1, after.code, 2).Select([]int{0}), rows(Day0+1, after.code, 1)), 5))
+	if got != (counts{Changed: 1}) || revised("run-5", after.code) == 0 {
+		t.Errorf("a row with other values makes %+v, and keeps %d values", got, revised("run-5", after.code))
+	}
+	holds(before.code, 2, 3, 4, 5, 6, 7)
+
+	// Who has both codes on the list gets what the provider returns for each.
+	both := []string{after.code, before.code, stays.code}
+	twice := Rows(catalog.Daily, Day0+2, []string{before.code, stays.code, after.code}, 1)
+	if got := commit(t, s, Commit(h.Pool, catalog.Daily, Day0+2, both, twice, 6)); got.New != 1 || got.Gone != 0 {
+		t.Errorf("with both codes %+v", got)
+	}
+	holds(after.code, 0, 1, 2)
+	holds(before.code, 2, 3, 4, 5, 6, 7)
+	// Afterwards only the new one is, and the values of the other row are kept.
+	if got := commit(t, s, Commit(h.Pool, catalog.Daily, Day0+2, current, twice.Select([]int{1, 2}), 7)); got.New != 0 || got.Gone != 1 || revised("run-7", before.code) == 0 {
+		t.Errorf("a row that is there twice makes %+v, and keeps %d values", got, revised("run-7", before.code))
+	}
+	holds(before.code, 3, 4, 5, 6, 7)
+
+	// In a range, the row of a day that the new code does not have stays.
+	span := Commit(h.Pool, catalog.Daily, Day0+4, []string{after.code}, rows(Day0+4, after.code, 1).Select([]int{0}), 8)
+	more := Commit(h.Pool, catalog.Daily, Day0+6, []string{after.code}, rows(Day0+6, after.code, 1).Select([]int{0}), 8)
+	span.Partition.End, span.Partition.ID = Day0+6, coverage.PartitionID(catalog.Daily, Day0+4, Day0+6, []string{after.code})
+	span.Records = append(span.Records, more.Records...)
+	for c := range span.Batch.Columns {
+		to, from := &span.Batch.Columns[c], &more.Batch.Columns[c]
+		to.Texts, to.Dates, to.Numbers, to.Null = append(to.Texts, from.Texts...), append(to.Dates, from.Dates...), append(to.Numbers, from.Numbers...), append(to.Null, from.Null...)
+	}
+	span.Batch.Len = 2
+	if got := commit(t, s, span); got != (counts{}) {
+		t.Errorf("a range makes %+v", got)
+	}
+	holds(before.code, 3, 5, 7)
+	holds(after.code, 0, 1, 2, 4, 6)
+
+	// A code that another company has by now is that company's.
+	commitAll(t, s, Snapshot(h.Pool, catalog.StockBasic, listOf(stays, after, company{before.code, "另一家", listDay}), 9))
+	commit(t, s, Commit(h.Pool, catalog.Daily, Day0+7, current, rows(Day0+7, after.code, 1), 10))
+	holds(before.code, 3, 5, 7)
+	closeSink(t, s)
+	s = h.open(t, path)
+	holds(after.code, 0, 1, 2, 4, 6, 7)
 }

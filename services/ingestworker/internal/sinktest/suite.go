@@ -64,6 +64,7 @@ func Run(t *testing.T, h Harness) {
 		"RevisionsAreWhole":       revisionsAreWhole,
 		"ListsAreRevisedToo":      listsAreRevisedToo,
 		"NewCodesAreFollowed":     newCodesAreFollowed,
+		"RowsOfAnEarlierCodeMove": rowsOfAnEarlierCodeMove,
 		"CodesAreNotMixedUp":      codesAreNotMixedUp,
 		"FirstReleaseIsMigrated":  firstReleaseIsMigrated,
 	} {

@@ -68,9 +68,10 @@ type work struct {
 	err     error
 	logHeld int64
 
-	before map[coverage.Key]day // the coverage of the partition
-	newest int64                // highest epoch in it
-	old    *table.Batch         // stored rows, nil without a batch
+	before map[coverage.Key]day // the coverage of the partition, and of moved
+	moved  map[coverage.Key]string
+	newest int64        // highest epoch in it
+	old    *table.Batch // stored rows, nil without a batch
 	diff   pool.Diff
 	// revised summarizes the old values that were kept.
 	revised ingest.Revised
@@ -84,10 +85,11 @@ type work struct {
 	kept    []int    // records whose rows in the file do not change, ascending
 }
 
-// survey reads the coverage of the partition. It restarts the work.
-func (w *work) survey() {
+// survey reads the coverage of the partition, and finds the rows that are stored under earlier
+// codes of its symbols. It restarts the work.
+func (w *work) survey(former map[string][]string) {
 	w.before, w.newest, w.old, w.diff, w.revised = make(map[coverage.Key]day), 0, nil, pool.Diff{}, ingest.Revised{}
-	w.renamed = nil
+	w.renamed, w.moved = nil, nil
 	w.keys, w.days, w.fresh, w.dropped, w.retired, w.kept = nil, nil, nil, nil, nil, nil
 	if w.commit.Batch == nil && !w.dataset.Snapshot { // only its records are written
 		for i := range w.commit.Records {
@@ -109,6 +111,7 @@ func (w *work) survey() {
 			w.newest = max(w.newest, d.stamp.epoch)
 		}
 	}
+	w.supersede(former)
 }
 
 // settle determines the records to write. firstID is the ID of its first stamp, and left

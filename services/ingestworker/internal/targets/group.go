@@ -142,10 +142,14 @@ func (s *Sink) attempt(ctx context.Context, group []*work) error {
 	if err := s.ready(ctx); err != nil {
 		return err
 	}
+	former, err := s.formerCodes(ctx, group)
+	if err != nil {
+		return s.failure(ctx, err)
+	}
 	live := make([]*work, 0, len(group))
 	for _, w := range group {
 		w.err = nil
-		if w.survey(); w.newest > w.commit.Epoch {
+		if w.survey(former); w.newest > w.commit.Epoch {
 			w.err = s.faults.Stale(w.commit.Partition.ID, w.commit.Epoch, w.newest)
 			continue
 		}
@@ -154,7 +158,7 @@ func (s *Sink) attempt(ctx context.Context, group []*work) error {
 	if len(live) == 0 {
 		return nil
 	}
-	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		err := s.writeAll(ctx, tx, live)
 		drill.Point("targets.commit")
 		return err
@@ -180,6 +184,9 @@ func (s *Sink) writeAll(ctx context.Context, tx *sqlite.Tx, group []*work) error
 	nextID, gone := s.nextID, make(map[*stamp]int)
 	for _, w := range group {
 		if w.commit.Batch != nil {
+			if err := w.move(ctx, tx); err != nil {
+				return err
+			}
 			if err := w.readOld(ctx, tx); err != nil {
 				return err
 			}

@@ -227,34 +227,42 @@ func (s *Sink) Instruments(ctx context.Context) ([]coverage.Instrument, error) {
 		return *list, nil
 	}
 	var out []coverage.Instrument
-	const query = "SELECT symbol, name, kind, list_status, list_date, delist_date FROM instrument_meta ORDER BY symbol"
-	err := s.use(ctx, func(db *sql.DB) error {
-		err := each(ctx, db, query, func(scan func(...any) error) error {
-			var i coverage.Instrument
-			var name, status, listed, delisted sql.NullString
-			err := scan(&i.Symbol, &name, &i.Kind, &status, &listed, &delisted)
-			if err != nil {
-				return err
-			}
-			i.Name, i.Status = name.String, status.String
-			if i.Listed, err = parseDate(listed.String); err != nil {
-				return err
-			}
-			if i.Delisted, err = parseDate(delisted.String); err != nil {
-				return err
-			}
-			out = append(out, i)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		former, err := readFormer(ctx, db, "")
-		if err == nil {
-			pool.Rename(out, former.Replaced())
-			s.instruments.Store(&out)
-		}
+	err := s.use(ctx, func(db *sql.DB) (err error) {
+		out, err = s.readInstruments(ctx, db)
 		return err
 	})
 	return out, err
+}
+
+// readInstruments reads the instruments from the open file.
+func (s *Sink) readInstruments(ctx context.Context, db *sql.DB) ([]coverage.Instrument, error) {
+	var out []coverage.Instrument
+	const query = "SELECT symbol, name, kind, list_status, list_date, delist_date FROM instrument_meta ORDER BY symbol"
+	err := each(ctx, db, query, func(scan func(...any) error) error {
+		var i coverage.Instrument
+		var name, status, listed, delisted sql.NullString
+		err := scan(&i.Symbol, &name, &i.Kind, &status, &listed, &delisted)
+		if err != nil {
+			return err
+		}
+		i.Name, i.Status = name.String, status.String
+		if i.Listed, err = parseDate(listed.String); err != nil {
+			return err
+		}
+		if i.Delisted, err = parseDate(delisted.String); err != nil {
+			return err
+		}
+		out = append(out, i)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	former, err := readFormer(ctx, db, "")
+	if err != nil {
+		return nil, err
+	}
+	pool.Rename(out, former.Replaced())
+	s.instruments.Store(&out)
+	return out, nil
 }

@@ -36,23 +36,32 @@ func (w *work) readOld(ctx context.Context, tx *sqlite.Tx) (err error) {
 	for k := range w.before {
 		known[k.Symbol] = true
 	}
+	for _, current := range w.moved {
+		known[current] = true
+	}
+	symbols, dates := pool.KeyColumns(w.dataset, b)
+	at, on := columnOf(b, symbols), columnOf(b, dates)
+	add := func(values []driver.Value) error {
+		s, ok := values[at].(string)
+		if !ok || !known[s] || w.stays(s, values[on]) {
+			return nil
+		}
+		return appendRow(b, values)
+	}
 	// One range is faster than a search for each symbol if it has few other rows.
 	if part.Start == part.End && w.sink.index.rowsOn(date{w.dataset.ID, part.Start}) <= 2*len(known) {
-		symbols, _ := pool.KeyColumns(w.dataset, b)
-		at := slices.IndexFunc(b.Columns, func(c table.Column) bool { return c.Name == symbols.Name })
-		return tx.Scan(ctx, func(values []driver.Value) error {
-			if s, ok := values[at].(string); !ok || !known[s] {
-				return nil
-			}
-			return appendRow(b, values)
-		}, query+w.dataset.Table+" WHERE trade_date = ? AND "+ofKind(w.dataset), part.Start.String())
+		return tx.Scan(ctx, add, query+w.dataset.Table+" WHERE trade_date = ? AND "+ofKind(w.dataset), part.Start.String())
 	}
 	var days []string
 	for d := part.Start; d <= part.End; d++ {
 		days = append(days, d.String())
 	}
-	return readBatch(ctx, tx.Scan, b, query+"json_each(?) AS d CROSS JOIN json_each(?) AS s CROSS JOIN "+w.dataset.Table+" ON trade_date = d.value AND symbol = s.value",
+	return tx.Scan(ctx, add, query+"json_each(?) AS d CROSS JOIN json_each(?) AS s CROSS JOIN "+w.dataset.Table+" ON trade_date = d.value AND symbol = s.value",
 		jsonList(days), jsonList(slices.Sorted(maps.Keys(known))))
+}
+
+func columnOf(b *table.Batch, c *table.Column) int {
+	return slices.IndexFunc(b.Columns, func(x table.Column) bool { return x.Name == c.Name })
 }
 
 // jsonList is an argument for json_each.
