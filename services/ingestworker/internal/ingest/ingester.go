@@ -268,7 +268,9 @@ func (j *job) snapshot(ctx context.Context) (batch *table.Batch, bad []table.Bad
 		// A complete list is fetched again. A response that came since is new, including one of
 		// an attempt that a limit ended: a low tier has one call per hour.
 		r, _ := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: market.NoDate})
-		committed = r.CommittedAt
+		if committed = r.CommittedAt; !committed.IsZero() {
+			committed = committed.Add(time.Millisecond) // it is rounded down
+		}
 	}
 	for _, call := range j.ds.Calls {
 		ans, held := j.i.answers.Get(today, j.ds, call.Params)
