@@ -225,8 +225,12 @@ func (r *harness) settle(w coverage.PlanRequest, most int) {
 // span returns the first and the last of so many open days that ended some days ago, so that all
 // their datasets are due at any time of the test.
 func (r *harness) span(days int) (start, end market.Date) {
-	end = market.DateOf(time.Now()) - 14
-	open := r.sim.OpenDates((end - market.Date(30+2*days)).Compact(), end.Compact())
+	return r.spanTo(market.DateOf(time.Now())-14, days)
+}
+
+// spanTo is span for other days: those up to a date.
+func (r *harness) spanTo(last market.Date, days int) (start, end market.Date) {
+	open := r.sim.OpenDates((last - market.Date(30+2*days)).Compact(), last.Compact())
 	start, err := market.ParseCompact(open[len(open)-days])
 	if err != nil {
 		r.t.Fatal(err)

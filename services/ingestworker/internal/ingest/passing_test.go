@@ -23,7 +23,7 @@ func TestAPassingAnswerCostsNoPartition(t *testing.T) {
 		{Kind: tusharesim.DataNull},
 	} {
 		for _, skip := range []int{3, 7} {
-			r := newHarness(t, tusharesim.Options{Stocks: 60, Funds: 40})
+			r := newHarness(t, tusharesim.Options{Stocks: 60, Funds: 120})
 			start, end := r.span(3)
 			f.Skip, f.Count = skip, 1
 			if _, err := r.sim.AddFault(f); err != nil {
@@ -35,7 +35,7 @@ func TestAPassingAnswerCostsNoPartition(t *testing.T) {
 			}
 			for _, o := range out {
 				if o.err != nil || !o.result.Held.Verdict.Settled() || o.result.Held.Rows == 0 {
-					t.Errorf("%d %q at call %d: %s is %s, %v", f.Code, f.Text, skip+1, o.part.ID, o.result.Held.Verdict, o.err)
+					t.Errorf("%d %q at call %d: %s is %s %v, %v", f.Code, f.Text, skip+1, o.part.ID, o.result.Held.Verdict, o.result.Issues, o.err)
 				}
 			}
 			if left := r.sim.Faults(); len(left) != 0 {

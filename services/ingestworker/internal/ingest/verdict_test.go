@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
@@ -348,37 +349,48 @@ func (r *harness) missing(t *testing.T, f tusharesim.Fault, api string, w covera
 	r.settle(w, 3)
 }
 
-// traded is a Shenzhen stock that traded on each of the ten days up to d.
+// traded is a Shenzhen stock that traded on each of the ten days up to d, with another close on
+// each: an equal one would prove no missing row.
 func (r *harness) traded(d market.Date) string {
 	r.t.Helper()
-	all := r.allTraded(d)
+	all := r.tradedAnd(d, true)
 	return all[len(all)/2]
 }
 
 // tradedBeside is another such stock.
 func (r *harness) tradedBeside(d market.Date) string {
 	r.t.Helper()
-	all := r.allTraded(d)
+	all := r.tradedAnd(d, true)
 	return all[len(all)/2-1]
 }
 
+// allTraded are the Shenzhen stocks that traded on each of the ten days up to d.
 func (r *harness) allTraded(d market.Date) []string {
 	r.t.Helper()
+	return r.tradedAnd(d, false)
+}
+
+func (r *harness) tradedAnd(d market.Date, moved bool) []string {
+	r.t.Helper()
 	open := r.sim.OpenDates((d - 30).Compact(), d.Compact())
-	count := map[string]int{}
+	closes := map[string][]float64{}
 	for _, day := range open[max(0, len(open)-10):] {
-		rows, err := r.sim.Rows(catalog.Daily, map[string]string{"trade_date": day}, "ts_code")
+		rows, err := r.sim.Rows(catalog.Daily, map[string]string{"trade_date": day}, "ts_code", "close")
 		if err != nil {
 			r.t.Fatal(err)
 		}
 		for _, row := range rows.Rows {
-			count[row[0].(string)]++
+			s := row[0].(string)
+			closes[s] = append(closes[s], row[1].(float64))
 		}
 	}
 	var all []string
-	for s, n := range count {
-		if n == 10 && strings.HasSuffix(s, ".SZ") {
-			all = append(all, s)
+	for s, values := range closes {
+		if len(values) == 10 && strings.HasSuffix(s, ".SZ") {
+			slices.Sort(values)
+			if !moved || len(slices.Compact(values)) == 10 {
+				all = append(all, s)
+			}
 		}
 	}
 	slices.Sort(all)
@@ -391,7 +403,7 @@ func TestTheNextDayProvesAMissingSymbol(t *testing.T) {
 	for _, days := range []int{1, 2} {
 		t.Run(fmt.Sprint(days), func(t *testing.T) {
 			r := newHarness(t, small())
-			start, end := r.span(5)
+			start, end := r.spanTo(market.DateOf(time.Now())-3, 5) // on old days, a reference price alone proves nothing
 			open := r.sim.OpenDates(start.Compact(), end.Compact())
 			code := r.traded(end)
 			gone := tusharesim.Fault{Kind: tusharesim.DropRows, Codes: []string{code}, TradeDate: open[4-days], EndDate: open[3]}
@@ -441,7 +453,7 @@ func TestTheNextDayProvesAMissingSymbolOfAFirstFill(t *testing.T) {
 	for _, at := range []int{1, 4} {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
 			r := newHarness(t, tusharesim.Options{Stocks: 2400, Funds: -1}) // enough that suspend_d is never empty
-			start, end := r.span(6)
+			start, end := r.spanTo(market.DateOf(time.Now())-3, 6)
 			open := r.sim.OpenDates(start.Compact(), end.Compact())
 			r.fail(tusharesim.Fault{Kind: tusharesim.DropRows, Codes: []string{r.traded(end)}, TradeDate: open[2], EndDate: open[3]})
 			w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.Daily), Start: start, End: end}
