@@ -145,7 +145,7 @@ type Settings struct {
 	// 10 minutes.
 	OrderWait *durationpb.Duration `protobuf:"bytes,3,opt,name=order_wait,json=orderWait,proto3" json:"order_wait,omitempty"`
 	// Partitions of one pool that are dispatched at the same time, 1 to 64. Default
-	// 24.
+	// 24. Fewer if they need more than ten calls each.
 	DispatchWidth int32 `protobuf:"varint,4,opt,name=dispatch_width,json=dispatchWidth,proto3" json:"dispatch_width,omitempty"`
 	// How long finished runs and their events are kept, 1 to 3,650 days; 0 keeps them
 	// forever. Default 0.

@@ -68,6 +68,7 @@ type active struct {
 	queue   []*part // pending, in the order of dispatch
 	waiting map[*part]bool
 	inHand  int
+	calls   int // of the partitions in hand, as estimated
 	gaveUp  []exclusion
 
 	change *auth.Change // the change that a caller requested, until a write has stored it; nil otherwise
@@ -92,6 +93,7 @@ type active struct {
 type part struct {
 	run.Partition
 	inHand bool
+	weight int                     // what it adds to the calls in hand
 	cancel context.CancelCauseFunc // of the current call
 	tries  int                     // failures that count as attempts
 	lost   int                     // dispatches that were lost with the worker

@@ -63,6 +63,9 @@ func (l *loop) pump() {
 		}
 		for a.inHand < width && len(a.queue) > 0 {
 			p := a.queue[0]
+			if p.State == run.PartitionPending && a.inHand > 0 && a.calls+p.Calls > callsPerPartition*width {
+				break
+			}
 			a.queue = a.queue[1:]
 			if p.State == run.PartitionPending && !l.dispatch(p) {
 				return
@@ -73,6 +76,10 @@ func (l *loop) pump() {
 		l.settle()
 	}
 }
+
+// callsPerPartition is how many calls the partitions in hand may have on average. The worker has all
+// rows of a partition in memory, and a date of a long target list has many calls.
+const callsPerPartition = 10
 
 // left reports whether a partition is still to be dispatched.
 func (l *loop) left() bool {
@@ -92,7 +99,8 @@ func (l *loop) dispatch(p *part) bool {
 	ctx, cancel := context.WithCancelCause(a.ctx)
 	p.State, p.RetryAt, p.inHand, p.cancel, p.Phases = run.PartitionRunning, time.Time{}, true, cancel, nil
 	p.Attempts++
-	a.inHand++
+	p.weight = p.Calls
+	a.inHand, a.calls = a.inHand+1, a.calls+p.weight
 	a.changed(l, p)
 	job := Job{RunID: a.r.ID, Pool: l.pool, Partition: p.Partition, Epoch: epoch}
 	l.spawn(a, func() func() {
@@ -177,7 +185,7 @@ func (l *loop) ended(p *part, res Result, last Progress, err error) {
 		return
 	}
 	p.inHand, p.cancel = false, nil
-	a.inHand--
+	a.inHand, a.calls = a.inHand-1, a.calls-p.weight
 	p.spent += max(res.Calls, last.Calls)
 	p.Calls, p.RetryAt = p.spent, time.Time{}
 	switch {
