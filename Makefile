@@ -235,24 +235,25 @@ drill-build:
 	@$(BIN)/drill/afterbell-drill --clock $(BIN)/drill/clock
 	@$(GO) build $(STRIPPED) -tags drill $(SET_CLOCK) -o $(BIN)/drill/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker
 
-# What is due depends on the hour, and a test may rest on the hour at which it was written.
+# What is due depends on the hour, and a test may rest on the hour or the day on which it was written.
 # The clock of the tests and of all programs is set as in the drills; the tests of the
 # console are left out, because a browser keeps its own, and those of the command, which
 # compare it with the real time.
 HOURS := 08:59 15:59 16:59 17:59 18:59 19:29 21:59 23:58
-BY_THE_CLOCK := services/orchestrator/internal/app services/ingestworker/internal/app services/e2e services/e2e/cmd/afterbell-up
+DAYS := 0
+BY_THE_CLOCK := services/ingestworker/internal/ingest services/orchestrator/internal/app services/ingestworker/internal/app services/e2e services/e2e/cmd/afterbell-up
 
 .PHONY: test-hours
-test-hours: drill-build $(GRPCURL) $(READERS)/.done $(PROMTOOL) ## the tests of whole services at the hours when something falls due (HOURS="18:59 ...")
+test-hours: drill-build $(GRPCURL) $(READERS)/.done $(PROMTOOL) ## the tests of whole services at the hours when something falls due (HOURS="18:59 ..."; DAYS=9 for nine days later)
 	@mkdir -p $(BIN)/hours
 	@$(GO) build $(STRIPPED) $(SET_CLOCK) -o $(BIN)/hours/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker ./services/tusharesim/cmd/tushare-sim
 	@CGO_ENABLED=0 $(GO) build $(CLI_FLAGS) $(SET_CLOCK) -o $(BIN)/hours/ ./services/cli/cmd/afterbell
 	@for dir in $(BY_THE_CLOCK); do $(GO) test -c $(SET_CLOCK) -o $(BIN)/hours/$$dir.test ./$$dir; done
 	@for at in $(HOURS); do \
-		ahead=$$(( ($$(date -d "$$(TZ=Asia/Shanghai date +%F) $$at:00 +0800" +%s) - $$(date +%s)) * 1000000000 )); \
+		ahead=$$(( ($$(date -d "$$(TZ=Asia/Shanghai date +%F) $$at:00 +0800" +%s) - $$(date +%s) + $(DAYS) * 86400) * 1000000000 )); \
 		for i in {0..7}; do printf "\\x$$(printf %02x $$(( ahead >> 8*i & 255 )))"; done >$(BIN)/hours/clock; \
 		for dir in $(BY_THE_CLOCK); do \
-			echo "From $$at in Shanghai on: $$dir"; \
+			echo "From $$at in Shanghai on, $(DAYS) days ahead: $$dir"; \
 			(cd $$dir && AFTERBELL_DRILL_CLOCK=$(BIN)/hours/clock AFTERBELL_BIN=$(BIN)/hours $(TEST_TOOLS) $(BIN)/hours/$$dir.test -test.timeout 20m); \
 		done; \
 	done
