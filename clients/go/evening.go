@@ -488,12 +488,34 @@ func (f *facts) verdict(e *Evening) Verdict {
 }
 
 // blocked reports whether a user must act before a run can start. Readiness is the current
-// state; the last run is used only if it is unknown.
+// state of token and modules; the last run is used if it is unknown, and for the pool's file.
 func (f *facts) blocked(e *Evening) bool {
-	if d := f.readiness.GetDecision(); d != orchestratorv1.PoolVerdict_DECISION_UNSPECIFIED {
-		return d == orchestratorv1.PoolVerdict_DECISION_BLOCKED
+	switch f.readiness.GetDecision() {
+	case orchestratorv1.PoolVerdict_DECISION_UNSPECIFIED:
+		return e.LastRun.GetOutcome() == orchestratorv1.Run_OUTCOME_BLOCKED
+	case orchestratorv1.PoolVerdict_DECISION_BLOCKED:
+		return true
 	}
-	return e.LastRun.GetOutcome() == orchestratorv1.Run_OUTCOME_BLOCKED
+	return fileBlocks(e.LastRun)
+}
+
+// fileBlocks reports whether the check of the pool's file blocked a run until a user acts, for
+// example because the disk is full.
+func fileBlocks(r *orchestratorv1.Run) bool {
+	return r.GetOutcome() == orchestratorv1.Run_OUTCOME_BLOCKED && slices.ContainsFunc(ofPool(r), func(i *faultv1.Issue) bool {
+		return i.GetSeverity() == faultv1.Severity_SEVERITY_BLOCKING
+	})
+}
+
+// ofPool are the issues of a run that concern all of the pool, except those of a check of token
+// or modules: readiness has these.
+func ofPool(r *orchestratorv1.Run) []*faultv1.Issue {
+	if r.GetOutcome() == orchestratorv1.Run_OUTCOME_BLOCKED && r.GetBlockedStage() != orchestratorv1.Run_BLOCKED_STAGE_ANALYSIS_INIT {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(r.GetIssues()), func(i *faultv1.Issue) bool {
+		return i.GetSeverity() <= faultv1.Severity_SEVERITY_WARNING || i.GetModuleId() != "" || i.GetDomainId() != ""
+	})
 }
 
 // underWay reports whether a run of the pool is in progress or about to start.
@@ -519,9 +541,7 @@ func (f *facts) issues(e *Evening) (all []*faultv1.Issue) {
 	case Whole, NotDue, Empty:
 		return nil
 	case Blocked:
-		if len(f.readiness.GetIssues()) > 0 {
-			add(f.readiness.GetIssues())
-		} else {
+		if add(f.readiness.GetIssues()); len(all) == 0 || fileBlocks(e.LastRun) {
 			add(e.LastRun.GetIssues())
 		}
 	}
@@ -531,6 +551,7 @@ func (f *facts) issues(e *Evening) (all []*faultv1.Issue) {
 	if e.Verdict == NotWhole && e.FetchedAgain() && !f.underWay(e) { // why the last run did not fetch it, or the next will not
 		if !f.outlived(e.LastRun) {
 			add(f.ofLacking(e, e.LastRun.GetIssues()))
+			add(ofPool(e.LastRun))
 		}
 		add(f.ofLacking(e, f.readiness.GetIssues()))
 	}

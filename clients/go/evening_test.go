@@ -191,6 +191,13 @@ func TestWhyNotWhole(t *testing.T) {
 	token := &faultv1.Issue{Reason: faultv1.Reason_REASON_TOKEN_INVALID, Severity: faultv1.Severity_SEVERITY_BLOCKING}
 	rejected := &faultv1.Issue{Reason: faultv1.Reason_REASON_TOKEN_INVALID, Severity: faultv1.Severity_SEVERITY_BLOCKING, ModuleId: "stock.moneyflow"}
 	stale := &faultv1.Issue{Reason: faultv1.Reason_REASON_MODULE_TEST_STALE, Severity: faultv1.Severity_SEVERITY_WARNING, ModuleId: "stock.moneyflow"}
+	full := &faultv1.Issue{Reason: faultv1.Reason_REASON_DISK_FULL, Severity: faultv1.Severity_SEVERITY_BLOCKING}
+	locked := &faultv1.Issue{Reason: faultv1.Reason_REASON_ANALYSIS_DB_LOCKED, Severity: faultv1.Severity_SEVERITY_RETRY}
+	calendar := &faultv1.Issue{Reason: faultv1.Reason_REASON_CALENDAR_UNAVAILABLE, Severity: faultv1.Severity_SEVERITY_RETRY}
+	unpublished := &faultv1.Issue{Reason: faultv1.Reason_REASON_PUBLICATION_FAILED, Severity: faultv1.Severity_SEVERITY_WARNING}
+	fileCheck := func(issue *faultv1.Issue) *orchestratorv1.Run {
+		return &orchestratorv1.Run{Outcome: orchestratorv1.Run_OUTCOME_BLOCKED, BlockedStage: orchestratorv1.Run_BLOCKED_STAGE_ANALYSIS_INIT, Issues: []*faultv1.Issue{issue}}
+	}
 	for _, c := range []struct {
 		name     string
 		last     *orchestratorv1.Run
@@ -211,6 +218,13 @@ func TestWhyNotWhole(t *testing.T) {
 			orchestratorv1.PoolVerdict_DECISION_RETRY, NotWhole, []faultv1.Reason{denied.GetReason()}, nil},
 		{"the token is wrong", &orchestratorv1.Run{Outcome: orchestratorv1.Run_OUTCOME_BLOCKED, Issues: []*faultv1.Issue{token}},
 			orchestratorv1.PoolVerdict_DECISION_BLOCKED, Blocked, []faultv1.Reason{token.GetReason()}, nil},
+		{"the disk is full", fileCheck(full), orchestratorv1.PoolVerdict_DECISION_READY, Blocked, []faultv1.Reason{full.GetReason()}, nil},
+		{"the disk is full, and a probe is old", fileCheck(full), orchestratorv1.PoolVerdict_DECISION_READY, Blocked,
+			[]faultv1.Reason{full.GetReason(), stale.GetReason()}, []*faultv1.Issue{stale}},
+		{"the file is locked, and the run is retried", fileCheck(locked), orchestratorv1.PoolVerdict_DECISION_READY, NotWhole,
+			[]faultv1.Reason{locked.GetReason()}, nil},
+		{"there is no calendar", &orchestratorv1.Run{Outcome: orchestratorv1.Run_OUTCOME_FAILED, Issues: []*faultv1.Issue{calendar, unpublished}},
+			orchestratorv1.PoolVerdict_DECISION_READY, NotWhole, []faultv1.Reason{calendar.GetReason()}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := facts{

@@ -119,11 +119,19 @@ function verdictOf(f: Facts, due: Map<string, string>, date: string, counted: Co
   if (!lacking.length && !pending.length && counted.some((c) => c.tradeDate)) return "whole";
   if (date && f.now < eveningOf(f, due, date) && !lacking.some((c) => c.tradeDate && c.tradeDate < date)) return "not_due";
   if (underWay(f, run)) return "not_whole";
-  // Readiness is how it is now; the last run tells only where that is not known.
+  // Readiness is the current state of token and modules; the last run is used if it is unknown, and for the pool's file.
   const decision = f.readiness?.decision ?? "DECISION_UNSPECIFIED";
-  const blocked = decision === "DECISION_UNSPECIFIED" ? f.status.lastRun?.outcome === "OUTCOME_BLOCKED" : decision === "DECISION_BLOCKED";
+  const last = f.status.lastRun;
+  const blocked = decision === "DECISION_UNSPECIFIED" ? last?.outcome === "OUTCOME_BLOCKED" : decision === "DECISION_BLOCKED" || fileBlocks(last);
   return blocked ? "blocked" : "not_whole";
 }
+
+/** Whether the check of the pool's file blocked a run until a user acts, for example because the disk is full. */
+const fileBlocks = (r: Run | null): boolean => r?.outcome === "OUTCOME_BLOCKED" && ofPool(r).some((i) => i.severity === "SEVERITY_BLOCKING");
+
+/** Gives the issues of a run that concern all of the pool, except those of a check of token or modules: readiness has these. */
+const ofPool = (r: Run | null): Issue[] =>
+  !r || (r.outcome === "OUTCOME_BLOCKED" && r.blockedStage !== "BLOCKED_STAGE_ANALYSIS_INIT") ? [] : r.issues.filter((i) => rank(i) > 0 && !i.moduleId && !i.domainId);
 
 /** Whether a run of the pool is in progress, or about to start. */
 const underWay = (f: Facts, run: Run | null): boolean =>
@@ -137,10 +145,10 @@ function issuesOf(f: Facts, verdict: EveningVerdict, lacking: Coverage[], again:
   const now = f.readiness?.issues ?? [];
   const ofLacking = (issues: Issue[] | undefined) => (issues ?? []).filter((i) => rank(i) >= 0 && lacking.some((c) => c.moduleId === i.moduleId));
   const all = [
-    ...(verdict === "blocked" ? (now.length ? now : last?.issues ?? []) : []),
+    ...(verdict === "blocked" ? [...now, ...(!now.length || fileBlocks(last) ? last?.issues ?? [] : [])] : []),
     ...lacking.flatMap((c) => c.issues),
     // why the last run did not get it, or the next will not
-    ...(verdict === "not_whole" && again && !underWay(f, run) ? [...ofLacking(outlived(f) ? [] : last?.issues), ...ofLacking(now)] : []),
+    ...(verdict === "not_whole" && again && !underWay(f, run) ? [...(outlived(f) ? [] : [...ofLacking(last?.issues), ...ofPool(last)]), ...ofLacking(now)] : []),
   ];
   const seen = new Set<string>();
   return all
