@@ -526,6 +526,11 @@ func TestSlotsFireOnce(t *testing.T) {
 	if p := must(s.PendingSlots(t.Context()))(t); len(p) != 1 || p[0].ID != pending.ID {
 		t.Errorf("pending: %v", p)
 	}
+	for today, want := range map[market.Date]string{monday + 1: pending.ID, monday: v.ID} { // on Monday, only a clock that was ahead can have stored it
+		if last, _, err := s.LastSlot(t.Context(), market.Targets, today, at(2880)); err != nil || last == nil || last.ID != want {
+			t.Errorf("on %s last is %+v, %v; want %s", today, last, err, want)
+		}
+	}
 	pending.State, pending.DecidedAt = slot.Skipped, at(1441)
 	pending.Issues = []fault.Issue{fault.NewIssue(fault.SchedulePaused, "Paused.")}
 	if err := decide(pending); err != nil {

@@ -148,7 +148,7 @@ func (s *Store) UncoveredSlots(ctx context.Context, since time.Time) ([]slot.Slo
 // end by a clock that was ahead of the current time, and returns how many.
 func (s *Store) DropSlotsAhead(ctx context.Context, today market.Date, ends time.Time) (dropped int, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		result, err := tx.ExecContext(ctx, "DELETE FROM slots WHERE date >= ? AND decided_at >= ?", day(today), stamp(ends))
+		result, err := tx.ExecContext(ctx, "DELETE FROM slots WHERE date >= ? AND decided_at >= ?", day(today), stamp(ends), day(today+1))
 		if err != nil {
 			return err
 		}
@@ -177,18 +177,22 @@ func (s *Store) Slots(ctx context.Context, pool market.Pool, limit int, before s
 	return s.querySlots(ctx, "WHERE (?1 = '' OR pool = ?1) AND (?2 = '' OR id < ?2) ORDER BY id DESC LIMIT ?3", pool, before, limit)
 }
 
-// LastSlot is the newest slot of a pool, except those that DropSlotsAhead deletes, and
-// ahead the oldest of these; each is nil if there is none.
+// LastSlot is the newest slot of a pool, except those that DropSlotsAhead deletes and undecided
+// ones that were stored while the clock was ahead, and ahead the oldest of those that it deletes;
+// each is nil if there is none. An undecided slot is of the day on which it was stored. It is of
+// tomorrow if that day is not over in the time zone that the schedule has now; then there is no
+// older one.
 func (s *Store) LastSlot(ctx context.Context, pool market.Pool, today market.Date, ends time.Time) (last, ahead *slot.Slot, err error) {
 	const isAhead = "date >= ?2 AND decided_at IS NOT NULL AND decided_at >= ?3"
+	const stray = "decided_at IS NULL AND date > ?2 AND (date > ?4 OR EXISTS (SELECT 1 FROM slots AS older WHERE older.pool = ?1 AND older.date <= ?2))"
 	for _, q := range []struct {
 		found **slot.Slot
 		tail  string
 	}{
-		{&last, "WHERE pool = ?1 AND NOT (" + isAhead + ") ORDER BY date DESC LIMIT 1"},
+		{&last, "WHERE pool = ?1 AND NOT (" + isAhead + ") AND NOT (" + stray + ") ORDER BY date DESC LIMIT 1"},
 		{&ahead, "WHERE pool = ?1 AND " + isAhead + " ORDER BY date LIMIT 1"},
 	} {
-		all, err := s.querySlots(ctx, q.tail, pool, day(today), stamp(ends))
+		all, err := s.querySlots(ctx, q.tail, pool, day(today), stamp(ends), day(today+1))
 		if err != nil {
 			return nil, nil, err
 		}

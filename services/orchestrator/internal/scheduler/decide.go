@@ -66,7 +66,8 @@ func (s *Scheduler) decideDue(ctx context.Context, before, now time.Time) error 
 // day, so that it is not lost if the process is down when the slot is due.
 //
 // A clock that was ahead may have decided future days. When such a day really arrives, it
-// is decided again; until then its row stays.
+// is decided again; until then its row stays. If the clock was ahead on the very first start,
+// only that pending row is in the future, and today becomes the first day.
 //
 // The second result has, by slot, why the slot is due once more.
 func (s *Scheduler) undecided(ctx context.Context, sched slot.Schedule, now time.Time) (jobs map[market.Pool][]slot.Due, told map[string][]fault.Issue, err error) {

@@ -35,8 +35,8 @@ type Ledger interface {
 	Slot(ctx context.Context, id string) (slot.Slot, error)
 	// Slots lists slots by ID, newest first.
 	Slots(ctx context.Context, pool market.Pool, limit int, before string) ([]slot.Slot, error)
-	// LastSlot is the newest slot of a pool, except those that DropSlotsAhead deletes; ahead
-	// is the oldest of these.
+	// LastSlot is the newest slot of a pool, except those that DropSlotsAhead deletes and
+	// undecided ones that a clock that was ahead has left; ahead is the oldest of the former.
 	LastSlot(ctx context.Context, pool market.Pool, today market.Date, ends time.Time) (last, ahead *slot.Slot, err error)
 	PendingSlots(ctx context.Context) ([]slot.Slot, error)
 	// UncoveredSlots lists the slots that were due after since and whose covering run a user

@@ -233,6 +233,31 @@ func TestClockJumps(t *testing.T) {
 			}
 		})
 	})
+	t.Run("ten days ahead on the first start", func(t *testing.T) {
+		onMachine(t, always, func(t *testing.T, w *machine) {
+			w.until(monday, 12, 0, 0)
+			w.offset.Store(int64(240 * time.Hour))
+			w.start()
+			w.drain()
+			w.offset.Store(0)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if next := w.next(); market.DateOf(next) != monday {
+				t.Errorf("the next slot is at %s", next)
+			}
+			for d := monday; d < monday+12; d++ {
+				w.until(d, 19, 31, 0)
+				w.drain()
+				want := slot.Fired
+				if day := d.Time().Weekday(); day == time.Saturday || day == time.Sunday {
+					want = slot.Skipped
+				}
+				if v := w.slot(d, market.Universe); v.State != want || v.Late != 0 {
+					t.Errorf("%s: %+v", d, v)
+				}
+			}
+		})
+	})
 	t.Run("away on the first evening", func(t *testing.T) {
 		onMachine(t, always, func(t *testing.T, w *machine) {
 			w.until(monday, 12, 0, 0)
@@ -760,7 +785,7 @@ func TestClockOfLongAgo(t *testing.T) {
 	})
 }
 
-// TestResumeAfterTheHourChanged resumes slots that a pause held as they was due.
+// TestResumeAfterTheHourChanged resumes slots that a pause held when they were due.
 func TestResumeAfterTheHourChanged(t *testing.T) {
 	onMachine(t, always, func(t *testing.T, w *machine) {
 		w.until(monday, 12, 0, 0)
