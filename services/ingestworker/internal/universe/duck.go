@@ -55,6 +55,11 @@ func (e *duckError) damaged() bool {
 	return strings.Contains(e.text, "Corrupt database file") || strings.Contains(e.text, "Could not read enough bytes")
 }
 
+// foreign reports whether the file does not begin like one of DuckDB.
+func (e *duckError) foreign() bool {
+	return strings.Contains(e.text, "not a valid DuckDB database file")
+}
+
 func openDuck(path string, settings map[string]string) (*duck, error) {
 	var config mapping.Config
 	if mapping.CreateConfig(&config) == mapping.StateError {

@@ -186,6 +186,9 @@ func (w *writer) openFailure(err error) error {
 		if e.full() {
 			return w.faults.Full(err, w.cfg.MinFree)
 		}
+		if e.foreign() {
+			return w.faults.Unfit(err, "it is damaged, or it is not a DuckDB database")
+		}
 	}
 	return w.faults.Unfit(err, "DuckDB cannot open it: "+w.words(err))
 }
@@ -318,5 +321,5 @@ func (w *writer) words(err error) string {
 	for _, path := range []string{pool.Destination(w.cfg.Path), w.cfg.Path} {
 		line = strings.ReplaceAll(line, path, "the file")
 	}
-	return line
+	return strings.TrimRight(line, ".!") // it is part of a sentence
 }

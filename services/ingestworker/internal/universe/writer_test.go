@@ -228,10 +228,15 @@ func TestFilesOfOthersAreRefused(t *testing.T) {
 			"newer version"},
 		"column missing": {createSQL() + "INSERT INTO meta VALUES (1, 'x', now()::TIMESTAMP); ALTER TABLE daily_prices DROP COLUMN amount",
 			"daily_prices has other columns"},
-		"no version": {createSQL(), "version 0"},
+		"no version":  {createSQL(), "version 0"},
+		"no database": {"", "analysis.duckdb cannot be used: it is damaged, or it is not a DuckDB database."},
 	} {
 		path := filepath.Join(t.TempDir(), "analysis.duckdb")
-		execOutside(t, path, c.sql)
+		if c.sql != "" {
+			execOutside(t, path, c.sql)
+		} else if err := os.WriteFile(path, []byte("some text, which is not a database\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		s := newSink(t, Config{Path: path})
 		err := s.Open(t.Context())
 		f, ok := fault.As(err)
