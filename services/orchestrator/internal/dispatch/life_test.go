@@ -1,7 +1,9 @@
 package dispatch_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -262,6 +264,32 @@ func TestQuotaGivesItsAPIUp(t *testing.T) {
 		faulttest.Produces(t, r.Issues[0], fault.QuotaExhausted)
 		if f := g.followUps(r.ID); len(f) != 1 || f[0].NotBefore.Sub(opens).Abs() > time.Second {
 			t.Errorf("follow-ups = %+v, want one at %v", f, opens)
+		}
+	})
+}
+
+// Partitions that were in progress together and fail for the same reason are logged once.
+func TestSkippingIsLoggedOnce(t *testing.T) {
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
+		g.settings(func(s *settings.Settings) { s.DispatchWidth = 8 })
+		g.srv.Ingest = func(ctx context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
+			pause(ctx, time.Second)
+			if req.GetPartition().GetDatasetId() == "daily" {
+				return nil, fault.New(fault.QuotaExhausted, "The day's quota is spent.", "api", "daily", "window", "day")
+			}
+			return workertest.Complete(10), nil
+		}
+		var log bytes.Buffer // written to until stop
+		g.start(func(cfg *dispatch.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		r, _ := g.run(market.Universe)
+		p := g.partitions(r.ID)
+		if p["daily/2026-02-27"].Attempts != 1 || p["daily/2026-03-02"].Attempts != 1 {
+			t.Fatalf("partitions = %+v; both of daily must be in progress together", p)
+		}
+		g.stop()
+		if n := strings.Count(log.String(), "partitions are skipped"); n != 1 {
+			t.Errorf("logged %d times:\n%s", n, log.String())
 		}
 	})
 }

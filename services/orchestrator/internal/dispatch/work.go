@@ -350,9 +350,13 @@ func (l *loop) outage(p *part, issue fault.Issue) bool {
 	return true
 }
 
-// giveUp fails the partitions of a exclusion, for this run.
+// giveUp fails the partitions of an exclusion, for this run. Those that were in progress when
+// the first of them failed may fail for the same reason; it is logged once.
 func (l *loop) giveUp(s exclusion) {
 	a := l.act
+	if slices.ContainsFunc(a.gaveUp, func(o exclusion) bool { return o.all || !s.all && o.dataset == s.dataset }) {
+		return
+	}
 	a.gaveUp = append(a.gaveUp, s)
 	l.log.Warn("partitions are skipped for the rest of this run", "run_id", a.r.ID, "all", s.all, "dataset", s.dataset, "reason", s.issue.Reason)
 	l.abandon(s)
