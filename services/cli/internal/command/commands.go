@@ -105,6 +105,18 @@ func commandFor(method, target, body string) string {
 		if at(2) == "condition" {
 			return "afterbell condition " + at(1) + query(u.Query())
 		}
+	case "GET limits":
+		return "afterbell limits list"
+	case "POST limits":
+		if verb == "forget" {
+			return strings.TrimSpace("afterbell limits forget " + strings.Join(strs(fields["provider_apis"]), " "))
+		}
+	case "GET channels":
+		return "afterbell notify list"
+	case "POST channels":
+		if verb == "test" {
+			return "afterbell notify test " + at(1)
+		}
 	case "GET settings":
 		return "afterbell settings show"
 	case "PATCH domains", "PATCH modules":

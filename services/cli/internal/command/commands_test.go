@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/afterbell/afterbell/services/cli/internal/lang"
+	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
 // The REST calls in the orchestrator's texts are replaced by the equivalent commands.
@@ -31,6 +32,11 @@ func TestRestCallsBecomeCommands(t *testing.T) {
 		`curl "localhost:7780/v1/revisions?dataset=daily&trade_date=2026-11-27"`:                        "afterbell revisions universe --dataset daily --from 2026-11-27 --to 2026-11-27",
 		`curl "localhost:7780/v1/pools/universe/absent-symbols?dataset_id=daily&trade_date=2026-11-27"`: "afterbell absent universe --dataset daily --date 2026-11-27",
 		`curl https://desk1.lan:7780/v1/domains`:                                                        "afterbell domains",
+		`curl localhost:7780/v1/limits`:                                                                 "afterbell limits list",
+		`curl -X POST localhost:7780/v1/limits:forget -d '{}'`:                                          "afterbell limits forget",
+		`curl -X POST localhost:7780/v1/limits:forget -d '{"provider_apis":["daily"]}'`:                 "afterbell limits forget daily",
+		`curl localhost:7780/v1/channels`:                                                               "afterbell notify list",
+		`curl -X POST localhost:7780/v1/channels/desk:test -d '{}'`:                                     "afterbell notify test desk",
 		`curl localhost:7780/v1/nothing/known`:                                                          "curl localhost:7780/v1/nothing/known",
 		`"nope" is not a module; GET /v1/domains lists the modules`:                                     `"nope" is not a module; afterbell domains lists the modules`,
 		`POST /v1/pools/universe:resume resumes it, GET /v1/none.`:                                      "afterbell resume universe resumes it, GET /v1/none.",
@@ -38,6 +44,17 @@ func TestRestCallsBecomeCommands(t *testing.T) {
 	} {
 		if got := a.commands(said); got != want {
 			t.Errorf("%s\n gives %s\n want  %s", said, got, want)
+		}
+	}
+}
+
+// A user of the command is told commands: every REST call in the remedies of the reasons has one.
+func TestRemediesBecomeCommands(t *testing.T) {
+	a := &app{}
+	for _, r := range fault.Reasons() {
+		d, _ := fault.Describe(r)
+		if said := a.commands(d.Remedy); strings.Contains(said, "/v1/") {
+			t.Errorf("%s: %s", r, said)
 		}
 	}
 }
