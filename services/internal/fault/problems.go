@@ -26,6 +26,8 @@ var problems = [][2]string{
 	{`(".*") is not allowed: allowed (?:is|are) (.+)`, "$1 不可用：可用的是 $2"},
 	{`is required for (\S+)`, "是 $1 必需的"},
 	{`is required`, "必须填写"},
+	{`is required: write a part of a code or name, or pinyin initials, as in (\S+)`, "必须填写：请写代码或名称的一部分，或拼音首字母，如 $1"},
+	{`or SSE, for the calendar`, "日历请写 SSE"},
 	{`must not be empty`, "不能为空"},
 	{`is not an address: write one that begins with https:// or http://`, "不是地址：请写以 https:// 或 http:// 开头的地址"},
 	{`must be the bot's token, .*`, "必须是机器人的令牌：@BotFather 给出的数字、冒号和字母"},

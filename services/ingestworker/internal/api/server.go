@@ -445,7 +445,7 @@ func (s *Server) ListRevisions(ctx context.Context, r *ingestv1.ListRevisionsReq
 	}
 	switch {
 	case q.Dataset != "" && catalog.Lookup(q.Dataset) == nil:
-		return nil, fault.Invalid("dataset_id", "there is no dataset %.60q", q.Dataset)
+		return nil, fault.Invalid("dataset_id", "there is no dataset %.60q; the datasets are %s", q.Dataset, strings.Join(datasetIDs(), ", "))
 	case len(q.Symbol) > maxName:
 		return nil, fault.Invalid("symbol", "must have at most %d characters", maxName)
 	case len(q.RunID) > maxName:
@@ -491,4 +491,11 @@ func (s *Server) VerifyPartitions(ctx context.Context, r *ingestv1.VerifyPartiti
 		})
 	}
 	return out, nil
+}
+
+func datasetIDs() (ids []string) {
+	for _, d := range catalog.Datasets() {
+		ids = append(ids, d.ID)
+	}
+	return ids
 }

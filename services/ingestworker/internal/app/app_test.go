@@ -292,6 +292,9 @@ func TestRevisionsOverTheWire(t *testing.T) {
 		if err != nil || len(one.GetRevisions()) != 1 || one.GetRevisions()[0].GetRevisionId() != all.GetRevisions()[0].GetRevisionId() {
 			t.Errorf("%s: %v, %v", pool, one, err)
 		}
+		if _, err := w.ListRevisions(ctx, &ingestv1.ListRevisionsRequest{Pool: pool, DatasetId: "weather"}); err == nil || !strings.Contains(err.Error(), "the datasets are trade_cal, stock_basic, ") {
+			t.Errorf("%s: %v", pool, err)
+		}
 		none, err := w.ListRevisions(ctx, &ingestv1.ListRevisionsRequest{Pool: pool, Limit: 1, DatasetId: "daily"})
 		if err != nil || len(none.GetRevisions()) != 0 {
 			t.Errorf("%s: %v, %v", pool, none, err)

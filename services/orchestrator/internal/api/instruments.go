@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -66,8 +67,8 @@ func (b *base) instruments(ctx context.Context, age time.Duration) *instrument.L
 func (s *targetService) SearchInstruments(ctx context.Context, req *orchestratorv1.SearchInstrumentsRequest) (*orchestratorv1.SearchInstrumentsResponse, error) {
 	var p problems
 	switch n := utf8.RuneCountInString(req.GetQuery()); {
-	case n == 0:
-		p.add("query", "is required")
+	case strings.TrimSpace(req.GetQuery()) == "":
+		p.add("query", "is required: write a part of a code or name, or pinyin initials, as in gzmt")
 	case n > 64:
 		p.add("query", "is %d characters; at most 64 are allowed", n)
 	case unprintable(req.GetQuery()):

@@ -31,7 +31,7 @@ func (s *preflightService) RunPreflight(req *orchestratorv1.RunPreflightRequest,
 	if age := req.GetMaxProbeAge(); age != nil {
 		d := age.AsDuration()
 		if age.CheckValid() != nil || d < 0 || d > readiness.MaxProbeAge {
-			p.add("max_probe_age", "is outside 0 s to 24 h")
+			p.add("max_probe_age", "is outside 0s to 86400s, 24 hours")
 		}
 		opts.MaxAge = &d
 	}

@@ -13,6 +13,7 @@ import (
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
@@ -215,6 +216,9 @@ func (s *runService) VerifyRun(ctx context.Context, req *orchestratorv1.VerifyRu
 	}, nil
 }
 
+// calendarExchange takes the place of the symbol in the calendar's revisions.
+const calendarExchange = "SSE"
+
 // ListRevisions implements orchestratorv1.RunServiceServer.
 func (s *runService) ListRevisions(ctx context.Context, req *orchestratorv1.ListRevisionsRequest) (*orchestratorv1.ListRevisionsResponse, error) {
 	var p problems
@@ -226,6 +230,9 @@ func (s *runService) ListRevisions(ctx context.Context, req *orchestratorv1.List
 		if f[1] != "" {
 			p.id(f[0], f[1])
 		}
+	}
+	if _, err := market.ParseSymbol(q.Symbol); err != nil && q.Symbol != "" && q.Symbol != calendarExchange {
+		p.add("symbol", "%v; or %s, for the calendar", err, calendarExchange)
 	}
 	q.Start, q.End = p.dates(req.GetStartDate(), req.GetEndDate(), drill.Now())
 	filter := fmt.Sprintf("%s,%s,%s,%s,%s,%s", q.Pool, q.Dataset, q.Symbol, q.RunID, q.Start, q.End)

@@ -579,6 +579,9 @@ func TestLoopbackWithoutKeys(t *testing.T) {
 	if resp, _ := r.get(t, "GET", "/v1/keys", ""); resp.StatusCode != 200 {
 		t.Errorf("loopback without a key: %d", resp.StatusCode)
 	}
+	if resp, answer := r.get(t, "POST", "/v1/keys", `{"name":"x","role":"viewer"}`); resp.StatusCode != 400 || !strings.Contains(answer, "allowed are ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMIN\"") {
+		t.Errorf("a role that keys do not have: %s", answer)
+	}
 	if resp, _ := r.get(t, "GET", "/v1/keys", "", "Authorization", "Bearer abk_wrong"); resp.StatusCode != 401 {
 		t.Errorf("loopback with a wrong key: %d", resp.StatusCode)
 	}

@@ -99,12 +99,18 @@ func TestRevisionsAreToldAndListed(t *testing.T) {
 			t.Errorf("the worker was asked %v", last)
 		}
 	})
+	if _, err := r.runs().ListRevisions(t.Context(), &orchestratorv1.ListRevisionsRequest{Pool: marketv1.Pool_POOL_UNIVERSE, Symbol: "sse"}); err != nil {
+		t.Errorf("of the calendar: %v", err)
+	}
+	if _, body := r.get(t, "GET", "/v1/revisions?pool=universe&symbol=600519", ""); !strings.Contains(body, `symbol: \"600519\" is not a symbol: write six digits, a dot and SH, SZ or BJ, as in 600519.SH; or SSE, for the calendar`) {
+		t.Error(body)
+	}
 	for field, bad := range map[string]*orchestratorv1.ListRevisionsRequest{
 		"pool":       {},
 		"page_size":  {Pool: marketv1.Pool_POOL_TARGETS, PageSize: 1001},
 		"page_token": {Pool: marketv1.Pool_POOL_TARGETS, PageToken: first.GetNextPageToken()},
 		"start_date": {Pool: marketv1.Pool_POOL_TARGETS, StartDate: "2026-02-30"},
-		"symbol":     {Pool: marketv1.Pool_POOL_TARGETS, Symbol: strings.Repeat("x", 200)},
+		"symbol":     {Pool: marketv1.Pool_POOL_TARGETS, Symbol: "hello"},
 		"dataset_id": {Pool: marketv1.Pool_POOL_TARGETS, DatasetId: "\x00"},
 	} {
 		_, err := r.runs().ListRevisions(t.Context(), bad)

@@ -243,7 +243,12 @@ func TestSearchInstruments(t *testing.T) {
 			t.Errorf("%s: %d %s", query, resp.StatusCode, body)
 		}
 	}
-	for _, query := range []string{"", "?query=", "?query=a&page_size=201", "?query=a&kind=bond", "?query=" + strings.Repeat("a", 65)} {
+	for _, query := range []string{"", "?query=", "?query=%20%E3%80%80"} {
+		if resp, body := r.get(t, "GET", "/v1/instruments"+query, ""); resp.StatusCode != 400 || !strings.Contains(body, "query: is required: write") {
+			t.Errorf("%s: %d %s", query, resp.StatusCode, body)
+		}
+	}
+	for _, query := range []string{"?query=a&page_size=201", "?query=a&kind=bond", "?query=" + strings.Repeat("a", 65)} {
 		if resp, body := r.get(t, "GET", "/v1/instruments"+query, ""); resp.StatusCode != 400 {
 			t.Errorf("%s: %d %s", query, resp.StatusCode, body)
 		}

@@ -26,7 +26,7 @@ var ranks = map[Role]int{Viewer: 1, Operator: 2, Admin: 3}
 // ParseRole reads a role's name.
 func ParseRole(text string) (Role, error) {
 	if ranks[Role(text)] == 0 {
-		return "", fmt.Errorf("%.40q is no role: allowed are viewer, operator, admin", text)
+		return "", fmt.Errorf("%.40q is not a role: allowed are viewer, operator, admin", text)
 	}
 	return Role(text), nil
 }

@@ -154,11 +154,12 @@ func fieldNames(md protoreflect.MessageDescriptor) string {
 	return strings.Join(names, ", ")
 }
 
-// enumNames are the valid values as a body has them: all but the unspecified one.
+// enumNames are the valid values as a body has them: all but the unspecified one, and the role
+// of the worker's methods, which no key has.
 func enumNames(ed protoreflect.EnumDescriptor) string {
 	var names []string
 	for i := range ed.Values().Len() {
-		if v := ed.Values().Get(i); v.Number() != 0 {
+		if v := ed.Values().Get(i); v.Number() != 0 && v.FullName() != "afterbell.auth.v1.ROLE_SERVICE" {
 			names = append(names, string(v.Name()))
 		}
 	}

@@ -44,7 +44,8 @@ func (q *strictQuery) Parse(msg proto.Message, values url.Values, filter *utilit
 			}
 			texts, values[key] = list, list
 		}
-		if fd.Kind() == protoreflect.StringKind && fd.Name() != "page_token" && slices.Contains(texts, "") { // for example from a variable that is not set
+		mayBeEmpty := fd.Name() == "page_token" || fd.Name() == "query"                        // the service says that a query is required
+		if fd.Kind() == protoreflect.StringKind && !mayBeEmpty && slices.Contains(texts, "") { // for example from a variable that is not set
 			return mark(string(fd.Name()), "is empty; omit it instead")
 		}
 		for i, text := range texts {

@@ -77,7 +77,7 @@ func (s Settings) Validate() []fault.Violation {
 		add("readiness_policy", "%.40q is not allowed: write strict or degraded", string(s.Readiness))
 	}
 	if s.OrderWait < 0 || s.OrderWait > MaxOrderWait {
-		add("order_wait", "%s is outside 0 s to %s", s.OrderWait, MaxOrderWait)
+		add("order_wait", "%gs is outside 0s to %gs", s.OrderWait.Seconds(), MaxOrderWait.Seconds())
 	}
 	if s.DispatchWidth < 1 || s.DispatchWidth > MaxDispatchWidth {
 		add("dispatch_width", "%d is outside 1 to %d", s.DispatchWidth, MaxDispatchWidth)

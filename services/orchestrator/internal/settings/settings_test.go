@@ -29,6 +29,11 @@ func TestValidateNamesTheField(t *testing.T) {
 			t.Errorf("%s: %v", field, wrong)
 		}
 	}
+	long := Default()
+	long.OrderWait = 2 * time.Hour
+	if wrong := long.Validate(); len(wrong) != 1 || wrong[0].Problem != "7200s is outside 0s to 3600s" {
+		t.Errorf("not in the unit of the field: %v", wrong)
+	}
 	var zero Settings
 	if wrong := zero.Validate(); len(wrong) < 4 {
 		t.Errorf("all fields that are wrong are named at once, got %v", wrong)
