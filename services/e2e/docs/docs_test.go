@@ -2,11 +2,13 @@ package docs
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -34,6 +36,22 @@ func section(t *testing.T, text, heading string) string {
 }
 
 var diffs = regexp.MustCompile("(?s)```diff\n(.*?)```")
+
+// migration is a new one in a patch: its folder and number.
+var migration = regexp.MustCompile(`(?m)^\+\+\+ b/(.*/migrations)/(\d{4})_`)
+
+// newestMigration is the highest number in a folder of migrations.
+func newestMigration(t *testing.T, dir string) (number int) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(root, dir, "*.sql"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%s has no migrations, %v", dir, err)
+	}
+	if _, err := fmt.Sscanf(filepath.Base(slices.Max(names)), "%04d_", &number); err != nil {
+		t.Fatal(err)
+	}
+	return number
+}
 
 // changed names the files of a patch.
 var changed = regexp.MustCompile(`(?m)^\+\+\+ b/(.*)$`)
@@ -70,6 +88,11 @@ func TestContributingExamples(t *testing.T) {
 		}, copied: [][]string{{"test", "./services/internal/fault/..."}}},
 	} {
 		patches := diffs.FindAllStringSubmatch(section(t, text, x.heading), -1)
+		for _, m := range migration.FindAllStringSubmatch(section(t, text, x.heading), -1) {
+			if taken := newestMigration(t, m[1]); m[2] != fmt.Sprintf("%04d", taken+1) {
+				t.Errorf("%s: the migration %s_… in %s is not the next one after %04d, so files of the last release would be refused", x.heading, m[2], m[1], taken)
+			}
+		}
 		if len(patches) != x.patches {
 			t.Errorf("%s: %d patches, want %d", x.heading, len(patches), x.patches)
 		}
