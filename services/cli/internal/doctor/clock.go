@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"net"
 	"net/http"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -135,5 +137,10 @@ func (d *doctor) zone() {
 		d.add("time zone", Fine, d.T("local time is Shanghai time"), "")
 		return
 	}
-	d.add("time zone", Fine, d.T("local time (%s) differs from Shanghai time by %s; the schedule uses its own time zone", name, (time.Duration(here-there)*time.Second).String()), "")
+	hours := strconv.FormatFloat(math.Abs(float64(here-there))/3600, 'f', -1, 64) // half hours are possible
+	text := d.T("local time (%s) is %s hours behind Shanghai time; the schedule uses its own time zone", name, hours)
+	if here > there {
+		text = d.T("local time (%s) is %s hours ahead of Shanghai time; the schedule uses its own time zone", name, hours)
+	}
+	d.add("time zone", Fine, text, "")
 }

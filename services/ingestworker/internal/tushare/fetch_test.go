@@ -24,6 +24,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota/limiter"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
+	"github.com/afterbell/afterbell/services/internal/market"
 )
 
 func cal() ingest.Query { return ingest.Query{Dataset: catalog.Lookup(catalog.TradeCal)} }
@@ -786,6 +787,9 @@ func TestReasonQuotaExhausted(t *testing.T) {
 			}
 			if calls != 1 || time.Since(start) > 0 {
 				t.Errorf("%d calls in %v", calls, time.Since(start))
+			}
+			if at := f.RetryAt.In(market.Shanghai).Format("at 2006-01-02 15:04:05 +08:00."); !strings.HasSuffix(f.Message, at) {
+				t.Errorf("%s, want that it ends with %q", f.Message, at)
 			}
 			time.Sleep(time.Until(f.RetryAt))
 			if _, err := c.Fetch(t.Context(), cal(), nil); err != nil {
