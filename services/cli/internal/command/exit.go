@@ -16,13 +16,14 @@ const (
 	ExitWhole = 0
 	// ExitFailed: the command line is wrong, or something failed.
 	ExitFailed = 1
-	// ExitBlocked: a check keeps the data from being fetched.
+	// ExitBlocked: a check failed, so nothing is fetched until a user acts; for a run, also
+	// if it is retried.
 	ExitBlocked = 2
-	// ExitNotWhole: something lacks or differs.
+	// ExitNotWhole: the data is not complete, or something differs.
 	ExitNotWhole = 3
 	// ExitNotDue: the data is not due yet.
 	ExitNotDue = 4
-	// ExitUnreachable: the orchestrator, or the worker that alone knows, is away.
+	// ExitUnreachable: the orchestrator or the worker cannot be reached.
 	ExitUnreachable = 5
 )
 
