@@ -3,6 +3,7 @@
 set -euo pipefail
 rest=${1:-http://localhost:7780}
 into=${2:-.}
+mkdir -p "$into"
 
 # Which tables there are, and up to which day.
 curl -sSf "$rest/v1/data" -o "$into/tables.json"
