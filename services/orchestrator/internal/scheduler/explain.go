@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -317,21 +318,35 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 	return e, nil
 }
 
-// foreseeCheck predicts the result of the checks before a slot's run, from the last probes.
+// foreseeCheck predicts the result of the checks before a slot's run, from the last probes and,
+// for the pool's file, from the last run.
 func (s *Scheduler) foreseeCheck(ctx context.Context, e *Explanation) error {
+	ended, err := s.ledger.Runs(ctx, run.Filter{Pool: e.Slot.Pool, State: run.Finished, Limit: 1})
+	if err != nil {
+		return err
+	}
 	facts, err := preflight.LoadFacts(ctx, s.ledger, nil)
 	if err != nil {
 		return err
 	}
 	facts.Now = s.now()
 	text := bilingual.Text{En: "With the current settings it will run.", Zh: "按现在的设置，它会运行。"}
+	fails := func(why fault.Issue) {
+		text = bilingual.Say("It will start, but the last check failed (%s). If its cause is not fixed by then, the run is blocked.",
+			"它会开始，但最近一次检查没有通过（%s）。如果届时仍未解决，运行会被阻止。", why.Reason)
+		e.Next = cmp.Or(why.Command(), e.Next)
+	}
+	for _, r := range ended {
+		if why, ok := fault.Worst(r.Issues); ok && r.Outcome == run.Blocked && r.Stage == run.StageAnalysisInit && why.Severity == fault.Blocking {
+			fails(why)
+		}
+	}
 	if facts.Catalog != nil {
 		v := readiness.Judge(e.Slot.Pool, facts)
 		why, _ := fault.Worst(v.Issues)
 		switch v.Decision {
 		case readiness.Blocked:
-			text = bilingual.Say("It will start, but the last check failed (%s). If its cause is not fixed by then, the run is blocked.",
-				"它会开始，但最近一次检查没有通过（%s）。如果届时仍未解决，运行会被阻止。", why.Reason)
+			fails(why)
 		case readiness.Degraded:
 			text = bilingual.Say("It will run without %s, because the last check failed (%s), unless its cause is fixed by then.",
 				"它会运行，但不包括 %s，因为最近一次检查没有通过（%s），除非届时已解决。", strings.Join(v.Blocked, ", "), why.Reason)

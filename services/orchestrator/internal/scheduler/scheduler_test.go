@@ -947,6 +947,32 @@ func TestExplainSaysWhenNext(t *testing.T) {
 	})
 }
 
+// TestExplainForeseesABlockedFile: only the last run knows the result of the check of the pool's file.
+func TestExplainForeseesABlockedFile(t *testing.T) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
+		w.until(monday, 12, 0, 0)
+		w.start()
+		blocked := w.manualRun(market.Universe)
+		checking, taken, err := run.Take(blocked, w.now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.store.Save(context.Background(), run.Update{Run: checking, Events: []run.Event{taken}}); err != nil {
+			t.Fatal(err)
+		}
+		w.finish(checking, nil, run.End{Outcome: run.Blocked, Stage: run.StageAnalysisInit, Issues: []fault.Issue{fault.NewIssue(fault.DiskFull, "1 MB is free.")}})
+		want := "It will start, but the last check failed (DISK_FULL). If its cause is not fixed by then, the run is blocked."
+		if text, e := w.explain(monday, market.Universe); !strings.Contains(text, want) || e.Next != "df -h" {
+			t.Errorf("%s\n%s", text, e.Next)
+		}
+		w.pass(time.Minute)
+		w.finish(w.take(w.manualRun(market.Universe)), nil, run.End{Outcome: run.Succeeded})
+		if text, _ := w.explain(monday, market.Universe); !strings.Contains(text, "With the current settings it will run.") {
+			t.Errorf("after a run that succeeded: %s", text)
+		}
+	})
+}
+
 // TestExplainForeseesABlockedRun: the explanation of a future slot has the result of the last check.
 func TestExplainForeseesABlockedRun(t *testing.T) {
 	onMachine(t, always, func(t *testing.T, w *machine) {
