@@ -148,7 +148,7 @@ func (s *Store) UncoveredSlots(ctx context.Context, since time.Time) ([]slot.Slo
 // end by a clock that was ahead of the current time, and returns how many.
 func (s *Store) DropSlotsAhead(ctx context.Context, today market.Date, ends time.Time) (dropped int, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		result, err := tx.ExecContext(ctx, "DELETE FROM slots WHERE date >= ? AND decided_at >= ?", day(today), stamp(ends), day(today+1))
+		result, err := tx.ExecContext(ctx, "DELETE FROM slots WHERE date >= ? AND decided_at >= ?", day(today), stamp(ends))
 		if err != nil {
 			return err
 		}
