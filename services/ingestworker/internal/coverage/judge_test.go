@@ -361,6 +361,16 @@ func TestARefutedRowOfTargets(t *testing.T) {
 			t.Errorf("a whole row gives way: %+v", j)
 		}
 	}
+	// The row held is the refuted one: it came when nothing contradicted it yet.
+	held = Record{Key: k, Verdict: Complete, Rows: 1, RowsHash: 7}
+	for n, want := range []Verdict{Incomplete, Incomplete, AcceptedShort} {
+		if j := judge(n, 7); j.Record.Verdict != want || j.Record.Rows != 1 || j.Take != (want == AcceptedShort) || j.Lost == j.Take {
+			t.Errorf("the same row on day %d: %+v", n, j)
+		}
+	}
+	if j := JudgeKey(ds, k, KeyFacts{Refuted: 7, Strays: true}, Situation{Now: evening, Held: Record{Key: k, Verdict: Complete, Rows: 1, RowsHash: 7}, HasHeld: true}); j.Record.Verdict != Complete {
+		t.Errorf("the row of the day before may be the wrong one: %+v", j)
+	}
 	held = Record{Key: k, Verdict: Complete, Rows: 1}
 	for n, hash := range []uint64{7, 8, 8, 8} {
 		j := JudgeKey(ds, k, KeyFacts{Refuted: hash, Strays: true, Evidence: WholeDate}, Situation{Now: evening.AddDate(0, 0, n), Held: held, HasHeld: true})

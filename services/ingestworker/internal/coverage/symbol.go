@@ -200,12 +200,16 @@ func JudgeKey(ds *catalog.Dataset, k Key, f KeyFacts, s Situation) KeyJudgement 
 // refuted judges a row whose values cannot be those of the day. Once it came so on three days
 // it is what the provider has, as a whole date of universe is, and stored as such. It takes the
 // place of a row that was whole only if it strays: the provider may have rewritten that day
-// before the one before it. The old values stay as revisions.
+// before the one before it. The old values stay as revisions. A held row with the same values is
+// refuted with it: it came when nothing contradicted it yet.
 func (r Record) refuted(f KeyFacts, s Situation) KeyJudgement {
 	r.Rejected, r.Expected = 1, 1
 	r.witness(f.Refuted, s)
 	held := s.HasHeld && s.Held.Rows > 0
 	whole := held && s.Held.Verdict == Complete
+	if whole && !f.Strays && s.Held.RowsHash == f.Refuted { // the row held is the refuted one
+		s.Held.Verdict, whole = Incomplete, false
+	}
 	switch {
 	case r.SameDays >= acceptDays && (!whole || f.Strays):
 		r.Verdict, r.Rows, r.Rejected = AcceptedShort, 1, 0
