@@ -566,6 +566,38 @@ func TestASingleRowDiffersFromDaily(t *testing.T) {
 	}
 }
 
+// TestOtherTurnoverOfARange: over a range of dates, most turnover rates of a symbol are those of
+// daily, and one that is not is wrong, however far it is off, unless it is the shares that are.
+func TestOtherTurnoverOfARange(t *testing.T) {
+	ds := catalog.Lookup(catalog.DailyBasic)
+	for name, c := range map[string]struct {
+		odd   map[int]float64 // the rate in place of 2
+		fewer bool            // shares of row 3
+		want  string
+	}{
+		"none":                     {nil, false, "[]"},
+		"two, one in another unit": {map[int]float64{1: 0.02, 5: 2.3}, false, "[1 5]"},
+		"most":                     {map[int]float64{1: 0.02, 2: 0.02, 3: 0.02, 4: 0.02, 5: 0.02}, false, "[]"},
+		"the shares are wrong":     {nil, true, "[]"},
+	} {
+		b, volumes, rows := table.New(ds.Specs(), 8), map[int]float64{}, []int{}
+		for r := range 8 {
+			row := map[string]float64{"close": 10, "float_share": 10_000, "free_share": 5_000, "turnover_rate": 2, "turnover_rate_f": 4}
+			if rate, ok := c.odd[r]; ok {
+				row["turnover_rate"] = rate
+			}
+			if r == 3 && c.fewer {
+				row["float_share"] = 1_000
+			}
+			appendRow(b, "600000.SH", r, row)
+			rows, volumes[r] = append(rows, r), 20_000
+		}
+		if got := fmt.Sprint(RowsOf(ds, b).OtherTurnover(rows, volumes)); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
 func TestFollowsAllowsExDates(t *testing.T) {
 	before := day(0, quotes(600, 0, nil))
 	for odd, want := range map[int]bool{0: false, 60: false, 200: true} {

@@ -20,6 +20,9 @@ const (
 	leastLink, mostLink = 0.998, 3.3
 )
 
+// Mostly reports whether n of so many rows of a watch list are enough of them, and most of them.
+func Mostly(n, of int) bool { return n >= fewestOdd && float64(n) > mostlyOdd*float64(of) }
+
 // Contradicted returns the symbols whose row on a day contradicts their row on the previous
 // trading day, each with the column or relation that does.
 func Contradicted(day, before *Day) map[Symbol]string {
@@ -216,11 +219,10 @@ func (p *Pair) mostly(n int, s stray) []int {
 			count[p.exchange[k]]++
 		}
 	}
-	most := func(n, of int) bool { return n >= fewestOdd && float64(n) > mostlyOdd*float64(of) }
-	if most(count.all(), of.all()) {
+	if Mostly(count.all(), of.all()) {
 		return all
 	}
-	return slices.DeleteFunc(all, func(k int) bool { return !most(count[p.exchange[k]], of[p.exchange[k]]) })
+	return slices.DeleteFunc(all, func(k int) bool { return !Mostly(count[p.exchange[k]], of[p.exchange[k]]) })
 }
 
 // Lost returns the symbols that have null or 0 in one of the columns on a day, and had a

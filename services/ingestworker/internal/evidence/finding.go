@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -625,6 +626,39 @@ func (x Rows) Differs(r int, price, volume float64) string {
 		return "turnover_rate"
 	}
 	return ""
+}
+
+// OtherTurnover returns those of the rows of a symbol, of daily_basic over a range of dates, whose
+// turnover rate is not that of daily, although that of most others is. volumes are those of daily by
+// row. A row with other shares than the nearest of the others is left out: it may be the shares that
+// are wrong.
+func (x Rows) OtherTurnover(rows []int, volumes map[int]float64) []int {
+	if len(x.turnover) < len(impliedVolumes) {
+		return nil
+	}
+	rate, shares := x.turnover[0], x.turnover[1]
+	var odd, same []int // their places in rows
+	for n, r := range rows {
+		volume := volumes[r]
+		switch want := volume / shares.Numbers[r]; {
+		case rate.Null[r] || shares.Null[r] || !(volume > 0 && shares.Numbers[r] > 0): // NaN is null
+		case math.Abs(rate.Numbers[r]-want) <= 0.03*want+0.01:
+			same = append(same, n)
+		default:
+			odd = append(odd, n)
+		}
+	}
+	if !Mostly(len(same), len(same)+len(odd)) {
+		return nil
+	}
+	var out []int
+	for _, n := range odd {
+		nearest := slices.MinFunc(same, func(a, b int) int { return cmp.Compare(max(a-n, n-a), max(b-n, n-b)) })
+		if ratio := shares.Numbers[rows[n]] / shares.Numbers[rows[nearest]]; ratio < mostDrift && ratio > 1/mostDrift {
+			out = append(out, rows[n])
+		}
+	}
+	return out
 }
 
 // impliedVolumes are two rates of turnover in %, each with the shares that it is of, in 万股: their

@@ -326,6 +326,7 @@ func (j *job) spanDiffers(ctx context.Context, b *table.Batch, out map[int]strin
 		return err
 	}
 	rows := evidence.RowsOf(j.ds, b)
+	rowsOf, volumes := map[string][]int{}, map[int]float64{}
 	for r, k := range keys {
 		q, ok := quotes[k]
 		if !ok {
@@ -333,6 +334,15 @@ func (j *job) spanDiffers(ctx context.Context, b *table.Batch, out map[int]strin
 		}
 		if what := rows.Differs(r, q.Close, q.Volume); what != "" {
 			out[r] = otherThanDaily + what
+		}
+		rowsOf[k.Symbol], volumes[r] = append(rowsOf[k.Symbol], r), q.Volume
+	}
+	for _, of := range rowsOf {
+		slices.SortFunc(of, func(a, b int) int { return cmp.Compare(date[a], date[b]) })
+		for _, r := range rows.OtherTurnover(of, volumes) {
+			if out[r] == "" {
+				out[r] = otherThanDaily + "turnover_rate"
+			}
 		}
 	}
 	return nil

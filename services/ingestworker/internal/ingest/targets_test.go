@@ -94,6 +94,8 @@ func TestWrongValuesInARangeOfDates(t *testing.T) {
 		"another close":         {Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"close", "total_mv", "circ_mv"}, Factor: 1.1},
 		"another turnover":      {Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"turnover_rate", "turnover_rate_f"}, Factor: 1.2},
 		"flows × 100":           {Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Columns: volumes, Factor: 100},
+		"turnover ÷ 100":        {Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"turnover_rate", "turnover_rate_f"}, Factor: 0.01},
+		"one turnover × 100":    {Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"turnover_rate"}, Factor: 100},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newHarness(t, small())
