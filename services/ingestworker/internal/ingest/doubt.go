@@ -412,12 +412,19 @@ func (x *examination) jumps(ctx context.Context) error {
 		x.notices = append(x.notices, i)
 		return nil
 	}
+	if up != down && x.prev != nil && x.next != nil {
+		alone, err := x.standsAlone(ctx, up)
+		if err != nil {
+			return err
+		}
+		up, down = up || alone, down || alone
+	}
 	switch {
 	case up && x.next != nil && !down:
 		return beside(x.withPrev, before, x.cal.Before)
 	case down && x.prev != nil && !up:
 		return beside(x.withNext, after, x.cal.Next)
-	case up:
+	case up && before.Reason != "":
 		x.found(before, true)
 	case down:
 		x.found(after, true)
@@ -425,6 +432,32 @@ func (x *examination) jumps(ctx context.Context) error {
 		return x.lastShuffled(ctx)
 	}
 	return nil
+}
+
+// standsAlone reports whether the day has the values of other rows by one neighbouring day, and
+// could not be compared with the other, because nothing is stored beyond that: if the neighbouring
+// days agree with each other, the day is wrong, and the provider has not changed the column. up is
+// whether the neighbouring day that tells is the previous one.
+func (x *examination) standsAlone(ctx context.Context, up bool) (bool, error) {
+	if x.ds.ID != catalog.DailyBasic {
+		return false, nil
+	}
+	tells, other, beyondTells, beyondOther := x.prev, x.next, x.cal.Before(x.prev.Date), x.cal.Next(x.next.Date)
+	if !up {
+		tells, other, beyondTells, beyondOther = other, tells, beyondOther, beyondTells
+	}
+	unknown, err := x.find(ctx, x.ds.ID, beyondOther)
+	if err != nil || unknown != nil {
+		return false, err
+	}
+	beyond, err := x.find(ctx, x.ds.ID, beyondTells)
+	if err != nil || beyond == nil {
+		return false, err
+	}
+	p := evidence.PairOf(other, tells)
+	_, differs := p.Differs()
+	_, shuffled := p.Shuffled(beyond)
+	return !differs && !shuffled, nil
 }
 
 // lastShuffled finds that the last day held has the values of other rows, by the two days

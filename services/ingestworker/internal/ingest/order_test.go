@@ -346,6 +346,45 @@ func TestOfTwoNewDaysTheWrongRowIsNamed(t *testing.T) {
 	}
 }
 
+// TestOfTwoNewDaysTheOlderIsNamed: two new days come at once, and on the older one the companies
+// have each other's ratios. Nothing is known beyond the newest day, so the ratios of the days before
+// and after tell which one is wrong.
+func TestOfTwoNewDaysTheOlderIsNamed(t *testing.T) {
+	for _, pool := range market.Pools() {
+		for _, column := range []string{"volume_ratio", "pb"} {
+			t.Run(fmt.Sprint(pool, " ", column), func(t *testing.T) {
+				r := newHarness(t, tusharesim.Options{Stocks: 700, Funds: 120})
+				symbols := r.watchList(60, 0)
+				w, days := r.evenings(pool, 14, symbols)
+				older, newest := days[10], days[11]
+				w.End = older - 1
+				r.settle(w, 4)
+				id := r.fail(tusharesim.Fault{Kind: tusharesim.ShiftColumn, API: catalog.DailyBasic, TradeDate: older.Compact(), Columns: []string{column}})
+				for _, ds := range []string{catalog.Daily, catalog.DailyBasic} {
+					for _, d := range []market.Date{newest, older} {
+						p := coverage.Partition{ID: coverage.PartitionID(ds, d, d, nil), Pool: pool, Dataset: ds, Start: d, End: d}
+						if pool == market.Targets {
+							p.Symbols, p.ID = symbols, coverage.PartitionID(ds, d, d, symbols)
+						}
+						if o := r.one(t.Context(), p); o.err != nil {
+							t.Fatal(o.err)
+						}
+					}
+				}
+				if v := r.worst(pool, catalog.DailyBasic, older, symbols); v.Settled() {
+					t.Errorf("%s is %s", older, v)
+				}
+				if v := r.worst(pool, catalog.DailyBasic, newest, symbols); v != coverage.Complete && v != coverage.ExpectedEmpty {
+					t.Errorf("%s is %s", newest, v)
+				}
+				r.sim.RemoveFault(id)
+				w.End = newest
+				r.settle(w, 4)
+			})
+		}
+	}
+}
+
 // gatedSink holds one partition's commit back until the gate opens.
 type gatedSink struct {
 	*targets.Sink
