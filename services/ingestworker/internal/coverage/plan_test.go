@@ -435,6 +435,27 @@ func TestNewSymbolJoinsAFilledList(t *testing.T) {
 	}
 }
 
+// TestDaysOfATargetBeforeItsListing that were fetched when no list had it are fetched once more, so
+// that they are settled.
+func TestDaysOfATargetBeforeItsListing(t *testing.T) {
+	b := book{}
+	w := world(evening, b, 9)
+	w.Lists = NewLists([]Instrument{
+		{Symbol: "600519.SH", Kind: market.Stock, Listed: day - 100, Delisted: market.NoDate},
+		{Symbol: "603999.SH", Kind: market.Stock, Listed: day, Delisted: market.NoDate},
+	})
+	open, _ := w.Calendar.Days(day-9, day)
+	for n, d := range open {
+		b.put(catalog.Daily, d, "600519.SH", Complete, evening.Add(-time.Minute))
+		b.put(catalog.Daily, d, "603999.SH", []Verdict{Empty, Incomplete, NotPublished, ExpectedEmpty}[min(n, 3)], evening.Add(-time.Minute))
+	}
+	b.put(catalog.Daily, day, "603999.SH", Complete, evening.Add(-time.Minute))
+	p, err := Data(PlanRequest{Pool: market.Targets, Datasets: datasets(catalog.Daily), Start: market.NoDate, End: market.NoDate, Symbols: []string{"600519.SH", "603999.SH"}}, w)
+	if err != nil || len(p.Partitions) != 1 || p.Partitions[0].Start != open[0] || p.Partitions[0].End != open[2] || !slices.Equal(p.Partitions[0].Symbols, []string{"603999.SH"}) {
+		t.Errorf("%v, %v", ids(p), err)
+	}
+}
+
 func TestSymbolsOnNoListAreWarnedAbout(t *testing.T) {
 	w := world(evening, book{}, 9)
 	wish := PlanRequest{Pool: market.Targets, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate,

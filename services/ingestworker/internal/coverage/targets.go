@@ -99,10 +99,13 @@ func gaps(w PlanRequest, world PoolState, t duty, symbols []string) gapSet {
 		}
 		missing := gap{symbol: s}
 		for i, d := range t.days {
+			r, ok := world.Held(Key{Dataset: t.ds.ID, Date: d, Symbol: s})
 			if listed, known := world.Lists.Listed(s, d); known && !listed {
+				if ok && r.Rows == 0 && !r.Verdict.Settled() { // judged before a list had the symbol, or its delisting
+					missing.days = append(missing.days, d)
+				}
 				continue
 			}
-			r, ok := world.Held(Key{Dataset: t.ds.ID, Date: d, Symbol: s})
 			unsure := ok && (r.Unsure() && !corroborated(t.ds, r, world) || r.Doubted())
 			settled := ok && r.Verdict.Settled() && !unsure && !w.Refetch && !disproved(t.ds, r, world)
 			switch {
