@@ -456,6 +456,43 @@ func TestDaysOfATargetBeforeItsListing(t *testing.T) {
 	}
 }
 
+// TestADayWithoutAnyTarget: if no symbol of the list has a row on a day, daily_basic does not prove
+// that daily has none: the responses for both date ranges may have begun too late.
+func TestADayWithoutAnyTarget(t *testing.T) {
+	symbols := symbolsOf(8)
+	for _, traded := range []bool{true, false} {
+		b := book{}
+		w := world(evening, b, 9)
+		open, _ := w.Calendar.Days(day-9, day)
+		for _, d := range open {
+			for n, s := range symbols {
+				verdict := Complete
+				if d == open[0] && (n < 4 || !traded) {
+					verdict = ExpectedEmpty
+				}
+				for _, id := range []string{catalog.Daily, catalog.DailyBasic} {
+					b.put(id, d, s, verdict, evening.Add(-time.Minute))
+				}
+				if k := (Key{Dataset: catalog.Daily, Date: d, Symbol: s}); verdict == ExpectedEmpty {
+					r := b[k]
+					r.AnswerHash = noRow // seen once, in the response to a list
+					b[k] = r
+				}
+			}
+		}
+		p, err := Data(PlanRequest{Pool: market.Targets, Datasets: datasets(catalog.Daily, catalog.DailyBasic), Start: market.NoDate, End: market.NoDate, Symbols: symbols}, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case traded && len(p.Partitions) == 0:
+		case !traded && len(p.Partitions) == 1 && p.Partitions[0].Dataset == catalog.Daily && p.Partitions[0].Start == open[0] && p.Partitions[0].End == open[0]:
+		default:
+			t.Errorf("others traded %v: %v", traded, ids(p))
+		}
+	}
+}
+
 func TestSymbolsOnNoListAreWarnedAbout(t *testing.T) {
 	w := world(evening, book{}, 9)
 	wish := PlanRequest{Pool: market.Targets, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate,

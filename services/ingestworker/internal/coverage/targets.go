@@ -92,6 +92,7 @@ type gapSet struct {
 
 func gaps(w PlanRequest, world PoolState, t duty, symbols []string) gapSet {
 	g := gapSet{duty: t, repeat: true}
+	traded := tradedOn(t.ds, symbols, world)
 	absent, older := map[market.Date][]string{}, map[market.Date][]string{}
 	for _, s := range symbols {
 		if !t.ds.Covers(s) {
@@ -106,7 +107,7 @@ func gaps(w PlanRequest, world PoolState, t duty, symbols []string) gapSet {
 				}
 				continue
 			}
-			unsure := ok && (r.Unsure() && !corroborated(t.ds, r, world) || r.Doubted())
+			unsure := ok && (r.Unsure() && !(corroborated(t.ds, r, world) && traded(d)) || r.Doubted())
 			settled := ok && r.Verdict.Settled() && !unsure && !w.Refetch && !disproved(t.ds, r, world)
 			switch {
 			case settled && !t.unseen(i, r, world.Now):
@@ -202,6 +203,24 @@ func corroborated(ds *catalog.Dataset, r Record, world PoolState) bool {
 	}
 	x, ok := world.Held(Key{Dataset: catalog.DailyBasic, Date: r.Date, Symbol: r.Symbol})
 	return ok && x.Verdict == ExpectedEmpty
+}
+
+// tradedOn returns a function that reports whether any of the symbols has a row of a dataset on a
+// day. If none has, the responses for their date ranges may have begun too late, or ended too
+// early, for all of them.
+func tradedOn(ds *catalog.Dataset, symbols []string, world PoolState) func(market.Date) bool {
+	known := map[market.Date]bool{}
+	return func(d market.Date) bool {
+		out, told := known[d]
+		if !told {
+			out = slices.ContainsFunc(symbols, func(s string) bool {
+				r, ok := world.Held(Key{Dataset: ds.ID, Date: d, Symbol: s})
+				return ok && r.Rows > 0
+			})
+			known[d] = out
+		}
+		return out
+	}
 }
 
 // Siblings are the other datasets that have a row of a symbol on every day on which it
