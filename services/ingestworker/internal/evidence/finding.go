@@ -952,6 +952,12 @@ func Unit(count, of int, sample []string) Finding {
 		What: fmt.Sprintf("has an amount ÷ volume outside the range from low to high in %s, so a column probably has a different unit", fault.Of(count, of, "row", "rows"))}
 }
 
+// Failed is the finding that too many rows failed a check.
+func Failed(count, of int) Finding {
+	return Finding{Reason: fault.ValuesConflict, Count: count, Of: of, Meta: []string{"check", "rows"},
+		What: fmt.Sprintf("failed a check in %s", fault.Of(count, of, "row", "rows"))}
+}
+
 // Contradiction is the finding that too many rows contradict themselves.
 func Contradiction(check string, count, of int, sample []string) Finding {
 	return Finding{Reason: fault.ValuesConflict, Count: count, Of: of, Sample: sample,

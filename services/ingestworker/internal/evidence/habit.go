@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
@@ -94,6 +95,47 @@ func (d *Day) breaks() []kept {
 			if odd, told := h.odd(i); told {
 				if out[n].rows++; odd {
 					out[n].odd = append(out[n].odd, s)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// Unhabitual returns those rows of a batch, of any symbols and dates, that break a relation between
+// their fields that most rows of the same symbol keep, each with the name of the relation.
+func Unhabitual(ds *catalog.Dataset, b *table.Batch) map[int]string {
+	out := map[int]string{}
+	d := &Day{Dataset: ds.ID, columns: remembered[ds.ID]}
+	for _, c := range d.columns {
+		v := make([]float32, b.Len)
+		col := b.Column(c.name)
+		for r := range v {
+			if col == nil || col.Null[r] {
+				v[r] = float32(math.NaN())
+			} else {
+				v[r] = float32(col.Numbers[r])
+			}
+		}
+		d.values = append(d.values, v)
+	}
+	symbol := b.Column("ts_code").Texts
+	for _, h := range d.habits() {
+		rows, odd := map[string]int{}, map[string][]int{}
+		for r, s := range symbol {
+			if breaks, told := h.odd(r); told {
+				if rows[s]++; breaks {
+					odd[s] = append(odd[s], r)
+				}
+			}
+		}
+		for s, broken := range odd {
+			if !Mostly(rows[s]-len(broken), rows[s]) {
+				continue
+			}
+			for _, r := range broken {
+				if out[r] == "" {
+					out[r] = h.name
 				}
 			}
 		}

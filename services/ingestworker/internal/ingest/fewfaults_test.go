@@ -49,6 +49,7 @@ func TestFaultsOfOneDayInTargets(t *testing.T) {
 		"moneyflow of the row before":        {shift(catalog.Moneyflow), fault.ValuesConflict},
 		"volume and turnover of Shenzhen":    {scale(catalog.Daily, "SZ", 10, "vol", "amount"), fault.UnitSuspect},
 		"prices of funds to a hundredth":     {round(catalog.FundDaily, 0.01, "open", "high", "low", "close", "pre_close", "change"), fault.ValuesConflict},
+		"highs of the row before":            {shift(catalog.Daily, "high"), fault.ValuesConflict},
 		"volumes of the row before":          {shift(catalog.Daily, "vol"), fault.UnitSuspect},
 		"volume and turnover of funds":       {scale(catalog.FundDaily, "", 10, "vol", "amount"), fault.UnitSuspect},
 		"a fraction in place of per cent":    {scale(catalog.Daily, "", 0.01, "pct_chg"), fault.ValuesConflict},

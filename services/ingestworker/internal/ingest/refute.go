@@ -190,7 +190,11 @@ func (j *job) chargeDays(ctx context.Context, others []accusation, issues *[]fau
 func (j *job) askedOdd(c *checked, out map[int]string, issues *[]fault.Issue) {
 	k := checker{scope: scope{ds: j.ds}, b: c.batch}
 	k.prepare()
-	for _, f := range c.findings() {
+	findings := c.findings()
+	if failed := c.rows - int(c.all.Sum()); evidence.TooMany(failed, c.rows) { // the others passed by chance
+		findings = append(findings, evidence.Failed(failed, c.rows))
+	}
+	for _, f := range findings {
 		n := 0
 		for _, r := range c.doubtful {
 			why, hollow := k.disagrees(r)
@@ -277,6 +281,11 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 		}
 	}
 	if first < last {
+		for r, what := range evidence.Unhabitual(j.ds, c.batch) {
+			if out[r] == "" {
+				out[r] = contradictsOthers + what
+			}
+		}
 		if err := j.spanDiffers(ctx, c.batch, out); err != nil {
 			return err
 		}
@@ -284,13 +293,15 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	if err := j.confirm(ctx, symbol, date, day, out); err != nil {
 		return err
 	}
-	var repeated, conflicting, scaled, contradicting []string
+	var repeated, conflicting, scaled, contradicting, unlike []string
 	for r, why := range out {
 		switch {
 		case strings.HasPrefix(why, otherThanDaily):
 			conflicting = append(conflicting, symbol[r]+" "+date[r].String())
 		case strings.HasPrefix(why, contradictsBefore):
 			contradicting = append(contradicting, symbol[r]+" "+date[r].String())
+		case strings.HasPrefix(why, contradictsOthers):
+			unlike = append(unlike, symbol[r]+" "+date[r].String())
 		case why == otherUnit:
 			scaled = append(scaled, symbol[r]+" "+date[r].String())
 		case strings.HasPrefix(why, repeatsDay), strings.HasPrefix(why, staleRatios):
@@ -305,6 +316,7 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	j.tellRows(fault.ValuesRepeated, "repeats the values of an earlier trading day for", repeated, c.batch.Len, issues)
 	j.tellRows(fault.UnitSuspect, "has another unit of total_share than the previous trading day for", scaled, c.batch.Len, issues)
 	j.tellRows(fault.ValuesConflict, "contradicts the previous trading day for", contradicting, c.batch.Len, issues)
+	j.tellRows(fault.ValuesConflict, "contradicts other days for", unlike, c.batch.Len, issues)
 	j.tellRows(fault.ValuesConflict, "differs from daily for", conflicting, c.batch.Len, issues)
 	return nil
 }
@@ -506,6 +518,10 @@ const otherUnit = "its total_share is many times that of the day before, or a fr
 
 // contradictsBefore begins the reason of a row that cannot follow that of the day before.
 const contradictsBefore = "it contradicts the previous trading day in "
+
+// contradictsOthers begins the reason of a row that breaks a relation that most rows of its symbol
+// keep.
+const contradictsOthers = "it contradicts the other days of its date range in "
 
 // otherThanDaily is the beginning of the reason for a row that cannot be of the same day as
 // its daily.

@@ -95,6 +95,8 @@ func TestWrongValuesInARangeOfDates(t *testing.T) {
 		"another turnover":      {Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"turnover_rate", "turnover_rate_f"}, Factor: 1.2},
 		"flows × 100":           {Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Columns: volumes, Factor: 100},
 		"turnover ÷ 100":        {Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"turnover_rate", "turnover_rate_f"}, Factor: 0.01},
+		"no large orders":       {Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Columns: []string{"buy_lg_amount"}, Factor: 0.001},
+		"more free than float":  {Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"free_share"}, Factor: 30},
 		"one turnover × 100":    {Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"turnover_rate"}, Factor: 100},
 	} {
 		t.Run(name, func(t *testing.T) {
