@@ -263,6 +263,11 @@ func (x *examination) all(ctx context.Context) (err error) {
 			x.found(evidence.MissingValues(x.day, beside))
 		}
 	}
+	if !x.falsified() {
+		if err := x.withoutValues(ctx); err != nil {
+			return err
+		}
+	}
 	if err := x.sameDate(ctx); err != nil {
 		return err
 	}
@@ -298,6 +303,62 @@ func (x *examination) unlinkedNext(ctx context.Context) error {
 	f.What = "has closes that differ from the pre_close of " + x.next.Date.String() + " in too many rows"
 	x.found(f, true)
 	return nil
+}
+
+// withoutValues finds days that lack values which other days have, and came before them, or are
+// several: a day lacks values if an earlier one has them. The days before a column begins lack them
+// too, so of these it finds only the last one.
+func (x *examination) withoutValues(ctx context.Context) error {
+	x.stillWithoutValues()
+	if x.prev != nil {
+		if f, ok := evidence.MissingValues(x.prev, x.day); ok {
+			x.accuse(x.prev, f)
+		}
+	}
+	for d := x.day.Date - longestGap; d < x.day.Date; d++ { // those that are remembered
+		other := x.seen[coverage.Key{Dataset: x.ds.ID, Date: d}]
+		if other == nil || slices.ContainsFunc(x.against, func(f evidence.Finding) bool { return f.Reason == fault.ValuesMissing }) {
+			continue
+		}
+		x.found(evidence.MissingValues(x.day, other))
+	}
+	d := x.day.Date
+	for range longestGap {
+		d = x.cal.Next(d)
+		later, err := x.find(ctx, x.ds.ID, d)
+		if err != nil {
+			return err
+		}
+		if later == nil {
+			continue // it comes later, and then remembers this one
+		}
+		f, ok := evidence.MissingValues(later, x.day)
+		if !ok {
+			return nil
+		}
+		x.accuse(later, f)
+	}
+	return nil
+}
+
+// stillWithoutValues finds that the day lacks the values whose absence made it INCOMPLETE. The days
+// beside it may lack them too, and then nothing else shows it.
+func (x *examination) stillWithoutValues() {
+	r, ok := x.sink.Held(coverage.Key{Dataset: x.ds.ID, Date: x.day.Date})
+	if !ok || r.Verdict != coverage.Incomplete || x.inTargets() {
+		return
+	}
+	for _, i := range r.Issues {
+		names := strings.Split(i.Meta["column"], ", ")
+		if i.Reason != fault.ValuesMissing || slices.ContainsFunc(x.against, func(f evidence.Finding) bool { return f.Reason == fault.ValuesMissing }) {
+			continue
+		}
+		filled := x.day.Filled(names)
+		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(filled, name) })
+		if n := len(x.day.Symbols); len(names) > 0 {
+			x.found(evidence.Lacking(names, n, n), true)
+		}
+	}
 }
 
 // older compares a recent day with some days before the previous one, and the recent days

@@ -385,6 +385,45 @@ func TestOfTwoNewDaysTheOlderIsNamed(t *testing.T) {
 	}
 }
 
+// TestDaysWithoutValuesAreNamed: a column has no values on three days, and they come in any order, as
+// in a first fill. The days before and after them show that they lack them.
+func TestDaysWithoutValuesAreNamed(t *testing.T) {
+	r := newHarness(t, tusharesim.Options{Stocks: 700, Funds: 120})
+	w, days := r.evenings(market.Universe, 14, nil)
+	w.End = days[8]
+	r.settle(w, 4)
+	var ids []int
+	wrong := days[10:13]
+	for _, d := range wrong {
+		ids = append(ids, r.fail(tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, TradeDate: d.Compact(), Columns: []string{"ps_ttm"}}))
+	}
+	for _, d := range []market.Date{days[12], days[13], days[9], days[11], days[10]} {
+		p := coverage.Partition{ID: coverage.PartitionID(catalog.DailyBasic, d, d, nil), Pool: market.Universe, Dataset: catalog.DailyBasic, Start: d, End: d}
+		if o := r.one(t.Context(), p); o.err != nil {
+			t.Fatal(o.err)
+		}
+		if v := r.worst(market.Universe, catalog.DailyBasic, days[12], nil); d == days[13] && v != coverage.Incomplete {
+			t.Errorf("%s is %s", days[12], v)
+		}
+	}
+	again := coverage.Partition{ID: coverage.PartitionID(catalog.DailyBasic, days[11], days[11], nil), Pool: market.Universe, Dataset: catalog.DailyBasic, Start: days[11], End: days[11]}
+	r.close()
+	r.open() // nothing is remembered, and the days beside it lack the values too
+	if o := r.one(t.Context(), again); o.err != nil {
+		t.Fatal(o.err)
+	}
+	for _, d := range wrong {
+		if v := r.worst(market.Universe, catalog.DailyBasic, d, nil); v != coverage.Incomplete {
+			t.Errorf("%s is %s", d, v)
+		}
+	}
+	for _, id := range ids {
+		r.sim.RemoveFault(id)
+	}
+	w.End = days[13]
+	r.settle(w, 4)
+}
+
 // gatedSink holds one partition's commit back until the gate opens.
 type gatedSink struct {
 	*targets.Sink
