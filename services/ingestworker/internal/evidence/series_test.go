@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"maps"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -23,7 +24,8 @@ func TestRecordedSeriesContradictNothing(t *testing.T) {
 		"daily_basic_600519.SH_20230925_20251023.csv": catalog.DailyBasic,
 		"moneyflow_688333.SH_20260116_20260317.csv":   catalog.Moneyflow,
 	} {
-		days := series(t, filepath.Join(dir, "series", name), catalog.Lookup(dataset))
+		ds, path := catalog.Lookup(dataset), filepath.Join(dir, "series", name)
+		days := series(t, path, ds)
 		dates := slices.Sorted(maps.Keys(days))
 		if len(dates) < 30 {
 			t.Fatalf("%s has %d days", name, len(dates))
@@ -39,18 +41,30 @@ func TestRecordedSeriesContradictNothing(t *testing.T) {
 				t.Errorf("%s of %s on %s strays in %s", dataset, s, d, what)
 			}
 		}
+		all := table.New(ds.Specs(), rows)
+		for _, b := range recorded(t, path, ds) {
+			for r := range b.Len {
+				all.AppendRow(b, r)
+			}
+		}
+		for r, what := range Unhabitual(ds, all) {
+			t.Errorf("%s of %s on %s is unlike the others in %s", dataset, all.Column("ts_code").Texts[r], all.Column("trade_date").Dates[r], what)
+		}
 		t.Logf("%s: %d rows", name, rows)
 	}
+}
+
+// recordedPairs are whole recorded days of the market, some days apart.
+var recordedPairs = [][3]string{
+	{catalog.DailyBasic, "20191025", "20191030"}, {catalog.DailyBasic, "20260320", "20260401"}, {catalog.Moneyflow, "20260320", "20260401"},
+	{catalog.Daily, "20260320", "20260401"}, {catalog.Daily, "20160411", "20160412"}, {catalog.FundDaily, "20191028", "20191029"},
 }
 
 // TestRecordedMarketsAgree: whole days of the market, days apart, differ in none of the ways
 // in which a fault does.
 func TestRecordedMarketsAgree(t *testing.T) {
 	dir := realdatatest.Dir(t)
-	for _, c := range [][3]string{
-		{catalog.DailyBasic, "20191025", "20191030"}, {catalog.DailyBasic, "20260320", "20260401"}, {catalog.Moneyflow, "20260320", "20260401"},
-		{catalog.Daily, "20260320", "20260401"}, {catalog.Daily, "20160411", "20160412"}, {catalog.FundDaily, "20191028", "20191029"},
-	} {
+	for _, c := range recordedPairs {
 		var days [2]*Day
 		for n, text := range c[1:] {
 			for _, day := range series(t, filepath.Join(dir, c[0], text+".csv"), catalog.Lookup(c[0])) {
@@ -72,8 +86,72 @@ func TestRecordedMarketsAgree(t *testing.T) {
 	}
 }
 
+// TestRecordedRowsOfRandomLists: the same days as random watch lists have them. Days as far apart as
+// these may differ for one list in a hundred.
+func TestRecordedRowsOfRandomLists(t *testing.T) {
+	dir := realdatatest.Dir(t)
+	rng := rand.New(rand.NewPCG(1, 2))
+	const lists = 200
+	for _, c := range recordedPairs {
+		ds := catalog.Lookup(c[0])
+		var days [2]*table.Batch
+		for n, text := range c[1:] {
+			for _, b := range recorded(t, filepath.Join(dir, c[0], text+".csv"), ds) {
+				days[n] = b
+			}
+		}
+		found := map[string]int{}
+		for n := range lists {
+			keep := map[string]bool{}
+			for range []int{3, 10, 22, 52}[n%4] {
+				keep[days[0].Column("ts_code").Texts[rng.IntN(days[0].Len)]] = true
+			}
+			var of [2]*Day
+			for i, b := range days {
+				var rows []int
+				for r, s := range b.Column("ts_code").Texts {
+					if keep[s] {
+						rows = append(rows, r)
+					}
+				}
+				of[i] = NewDay(ds, b.Column("trade_date").Dates[0], b.Select(rows))
+			}
+			for _, rule := range []func(day, other *Day) (Finding, bool){
+				func(day, other *Day) (Finding, bool) { return PairOf(day, other).Differs() }, Breaks, MissingValues,
+			} {
+				if f, ok := rule(of[1], of[0]); ok {
+					found[f.What]++
+				}
+			}
+			for _, what := range Strayed(of[1], of[0], of[0], of[1]) {
+				if what != "pre_close" { // the close of another day than the one before
+					found["strays in "+what]++
+					break
+				}
+			}
+		}
+		all := 0
+		for _, n := range found {
+			all += n
+		}
+		if all > lists/100 {
+			t.Errorf("%s of %s: %d of %d lists differ: %v", c[0], c[2], all, lists, found)
+		}
+	}
+}
+
 // series reads recorded rows and remembers them by trade date.
 func series(t *testing.T, path string, ds *catalog.Dataset) map[market.Date]*Day {
+	t.Helper()
+	out := map[market.Date]*Day{}
+	for d, b := range recorded(t, path, ds) {
+		out[d] = NewDay(ds, d, b)
+	}
+	return out
+}
+
+// recorded reads recorded rows by trade date.
+func recorded(t *testing.T, path string, ds *catalog.Dataset) map[market.Date]*table.Batch {
 	t.Helper()
 	batches := map[market.Date]*table.Batch{}
 	for _, row := range realdatatest.Rows(t, path) {
@@ -105,9 +183,5 @@ func series(t *testing.T, path string, ds *catalog.Dataset) map[market.Date]*Day
 		}
 		b.Len++
 	}
-	out := map[market.Date]*Day{}
-	for d, b := range batches {
-		out[d] = NewDay(ds, d, b)
-	}
-	return out
+	return batches
 }

@@ -313,11 +313,7 @@ func rowsOfAnEarlierCodeMove(t *testing.T, h Harness) {
 	more := Commit(h.Pool, catalog.Daily, Day0+6, []string{after.code}, rows(Day0+6, after.code, 1).Select([]int{0}), 8)
 	span.Partition.End, span.Partition.ID = Day0+6, coverage.PartitionID(catalog.Daily, Day0+4, Day0+6, []string{after.code})
 	span.Records = append(span.Records, more.Records...)
-	for c := range span.Batch.Columns {
-		to, from := &span.Batch.Columns[c], &more.Batch.Columns[c]
-		to.Texts, to.Dates, to.Numbers, to.Null = append(to.Texts, from.Texts...), append(to.Dates, from.Dates...), append(to.Numbers, from.Numbers...), append(to.Null, from.Null...)
-	}
-	span.Batch.Len = 2
+	span.Batch.AppendRow(more.Batch, 0)
 	if got := commit(t, s, span); got != (counts{}) {
 		t.Errorf("a range makes %+v", got)
 	}
