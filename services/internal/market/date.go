@@ -16,6 +16,10 @@ const NoDate Date = -1 << 31
 // Shanghai is the time zone of every trade date and due time.
 var Shanghai = mustZone("Asia/Shanghai")
 
+// Moment is the layout in which messages write a time: local date and time to the second, and the
+// offset.
+const Moment = "2006-01-02 15:04:05 -07:00"
+
 // LastDue is the time of day in Shanghai at which the last dataset of a trade date is due:
 // no dataset of the worker's catalog is later.
 const LastDue = 19 * time.Hour

@@ -32,9 +32,10 @@ func rechecks(w PlanRequest, world PoolState, todo []duty, planned []Partition) 
 		return nil
 	}
 	symbols := slices.Compact(slices.Sorted(slices.Values(w.Symbols)))
+	start, before := world.WindowStart(), world.beforeWindow()
 	looked, short := map[market.Date]time.Time{}, map[market.Date]time.Time{}
 	note := func(in map[market.Date]time.Time, d market.Date, at time.Time) {
-		if before, seen := in[d]; !seen || at.Before(before) {
+		if noted, seen := in[d]; !seen || at.Before(noted) {
 			in[d] = at
 		}
 	}
@@ -46,7 +47,7 @@ func rechecks(w PlanRequest, world PoolState, todo []duty, planned []Partition) 
 		if w.Pool == market.Targets {
 			sample = spread(concernedBy(t.ds, symbols), recheckSample)
 		}
-		for _, d := range slices.Concat(world.beforeWindow(), t.days) {
+		for _, d := range slices.Concat(before, t.days) {
 			if d == t.newest || d == t.before {
 				continue
 			}
@@ -54,7 +55,7 @@ func rechecks(w PlanRequest, world PoolState, todo []duty, planned []Partition) 
 				r, ok := world.Held(Key{Dataset: t.ds.ID, Date: d, Symbol: s})
 				switch {
 				case !ok:
-				case d < world.WindowStart() && (!r.Verdict.Settled() || r.Verdict == AcceptedShort):
+				case d < start && (!r.Verdict.Settled() || r.Verdict == AcceptedShort):
 					note(short, d, r.CommittedAt)
 				case r.Rows > 0 && r.Verdict.Settled():
 					note(looked, d, r.CommittedAt)
@@ -111,9 +112,8 @@ func (s PoolState) beforeWindow() []market.Date {
 // recheck plans one dataset of a day again; ok is false if the pool has no settled rows of
 // it, and it was neither accepted short nor left the window incomplete.
 func recheck(w PlanRequest, world PoolState, t duty, d market.Date, symbols []string) (p Partition, ok bool) {
-	doubtful := func(r Record) bool {
-		return r.Verdict == AcceptedShort || d < world.WindowStart() && !r.Verdict.Settled()
-	}
+	left := d < world.WindowStart()
+	doubtful := func(r Record) bool { return r.Verdict == AcceptedShort || left && !r.Verdict.Settled() }
 	p = Partition{Pool: w.Pool, Dataset: t.ds.ID, Start: d, End: d, Calls: 1, Repeat: true, Recheck: true}
 	if w.Pool == market.Universe {
 		r, held := world.Held(Key{Dataset: t.ds.ID, Date: d})

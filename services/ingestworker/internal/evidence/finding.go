@@ -640,11 +640,12 @@ func (x Rows) OtherTurnover(rows []int, volumes map[int]float64) []int {
 	var odd, same []int // their places in rows
 	for n, r := range rows {
 		volume := volumes[r]
-		switch want := volume / shares.Numbers[r]; {
-		case rate.Null[r] || shares.Null[r] || !(volume > 0 && shares.Numbers[r] > 0): // NaN is null
-		case math.Abs(rate.Numbers[r]-want) <= 0.03*want+0.01:
+		if rate.Null[r] || shares.Null[r] || !(volume > 0 && shares.Numbers[r] > 0) { // NaN is null
+			continue
+		}
+		if fits, _ := near(rate.Numbers[r], volume/shares.Numbers[r], turnoverShare, turnoverSlack); fits {
 			same = append(same, n)
-		default:
+		} else {
 			odd = append(odd, n)
 		}
 	}
@@ -692,7 +693,7 @@ func (x Rows) Same(i, j int) bool {
 // trading day. pre_close is that close, except on ex-dates.
 func Follows(day, before *Day) (Finding, bool) {
 	odd, rows := references(day, before)
-	if rows < leastRows || len(odd) <= fewRows || float64(len(odd)) <= gapShare*float64(rows) {
+	if !broken(len(odd), rows) {
 		return Finding{}, false
 	}
 	return Finding{Reason: fault.ValuesConflict, Count: len(odd), Of: rows, Sample: names(odd),
@@ -715,9 +716,13 @@ func references(day, before *Day) (odd []Symbol, rows int) {
 // Confirms reports whether a day of quotes follows from the previous trading day: enough rows can
 // be compared, and Follows finds nothing.
 func Confirms(day, before *Day) bool {
-	_, odd := Follows(day, before)
-	_, rows := references(day, before)
-	return !odd && rows >= leastRows
+	odd, rows := references(day, before)
+	return rows >= leastRows && !broken(len(odd), rows)
+}
+
+// broken reports whether so many odd references of all show that a day does not follow from another.
+func broken(odd, rows int) bool {
+	return rows >= leastRows && odd > fewRows && float64(odd) > gapShare*float64(rows)
 }
 
 // Linked reports whether pre_close of a symbol on a day of quotes is its close on the previous
@@ -830,13 +835,19 @@ func (a agreement) against() (odd []Symbol, rows int) {
 	return odd, rows
 }
 
-func agreements(day, daily *Day) []agreement {
-	near := func(got, want, share, slack float64) (bool, bool) {
-		if math.IsNaN(got) || math.IsNaN(want) || want == 0 { // 0 is a value of daily that is not published
-			return false, false
-		}
-		return math.Abs(got-want) <= share*math.Abs(want)+slack, true
+// near reports whether a value is about that which follows from daily, and whether it can be
+// compared.
+func near(got, want, share, slack float64) (same, compared bool) {
+	if math.IsNaN(got) || math.IsNaN(want) || want == 0 { // 0 is a value of daily that is not published
+		return false, false
 	}
+	return math.Abs(got-want) <= share*math.Abs(want)+slack, true
+}
+
+// How far a turnover rate may be from that which daily implies: a share of it, and percentage points.
+const turnoverShare, turnoverSlack = 0.03, 0.01
+
+func agreements(day, daily *Day) []agreement {
 	vol, amount := daily.column("vol"), daily.column("amount")
 	switch day.Dataset {
 	case catalog.DailyBasic:
@@ -848,7 +859,7 @@ func agreements(day, daily *Day) []agreement {
 			}},
 			// 手 ÷ 万股 is a percentage: 1 手 is 100 shares, 1 万股 is 10,000 shares
 			{"turnover_rate", day, daily, func(i, j int) (bool, bool) {
-				return near(float64(turnover[i]), float64(vol[j])/float64(shares[i]), 0.03, 0.01)
+				return near(float64(turnover[i]), float64(vol[j])/float64(shares[i]), turnoverShare, turnoverSlack)
 			}},
 		}
 	case catalog.Moneyflow:

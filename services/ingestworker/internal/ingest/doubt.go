@@ -182,11 +182,7 @@ func few[V any](x *examination, reason fault.Reason, what string, rows map[evide
 	if len(rows) == 0 || x.inTargets() || x.falsified() {
 		return
 	}
-	var symbols []string
-	for s := range rows {
-		symbols = append(symbols, s.String())
-	}
-	slices.Sort(symbols)
+	symbols := symbolsOf(rows)
 	f := evidence.Finding{
 		Reason: reason, Count: len(symbols), Of: len(x.day.Symbols), Sample: symbols[:min(len(symbols), sampleSize)],
 		What: what + " " + fault.Count(len(symbols), "symbol", "symbols"),
@@ -223,6 +219,11 @@ func (x *examination) falsified() bool {
 	return slices.ContainsFunc(x.against, evidence.Finding.False)
 }
 
+// hollow reports whether the day was found to lack values.
+func (x *examination) hollow() bool {
+	return slices.ContainsFunc(x.against, func(f evidence.Finding) bool { return f.Reason == fault.ValuesMissing })
+}
+
 func (x *examination) all(ctx context.Context) (err error) {
 	if x.prev, x.next, err = x.beside(ctx, x.ds.ID); err != nil {
 		return err
@@ -257,9 +258,8 @@ func (x *examination) all(ctx context.Context) (err error) {
 			}
 		}
 	}
-	hollow := func(f evidence.Finding) bool { return f.Reason == fault.ValuesMissing }
 	for _, beside := range []*evidence.Day{x.prev, x.next} {
-		if beside != nil && !slices.ContainsFunc(x.against, hollow) {
+		if beside != nil && !x.hollow() {
 			x.found(evidence.MissingValues(x.day, beside))
 		}
 	}
@@ -317,7 +317,7 @@ func (x *examination) withoutValues(ctx context.Context) error {
 	}
 	for d := x.day.Date - longestGap; d < x.day.Date; d++ { // those that are remembered
 		other := x.seen[coverage.Key{Dataset: x.ds.ID, Date: d}]
-		if other == nil || slices.ContainsFunc(x.against, func(f evidence.Finding) bool { return f.Reason == fault.ValuesMissing }) {
+		if other == nil || x.hollow() {
 			continue
 		}
 		x.found(evidence.MissingValues(x.day, other))
@@ -350,7 +350,7 @@ func (x *examination) stillWithoutValues() {
 	}
 	for _, i := range r.Issues {
 		names := strings.Split(i.Meta["column"], ", ")
-		if i.Reason != fault.ValuesMissing || slices.ContainsFunc(x.against, func(f evidence.Finding) bool { return f.Reason == fault.ValuesMissing }) {
+		if i.Reason != fault.ValuesMissing || x.hollow() {
 			continue
 		}
 		filled := x.day.Filled(names)

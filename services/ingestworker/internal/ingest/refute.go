@@ -286,7 +286,7 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 				out[r] = contradictsOthers + what
 			}
 		}
-		if err := j.spanDiffers(ctx, c.batch, out); err != nil {
+		if err := j.spanDiffers(ctx, c.batch, rows, out); err != nil {
 			return err
 		}
 	}
@@ -323,7 +323,7 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 
 // spanDiffers finds the rows of a date range that cannot be of the same day as the row of their
 // symbol in daily, as far as that is stored.
-func (j *job) spanDiffers(ctx context.Context, b *table.Batch, out map[int]string) error {
+func (j *job) spanDiffers(ctx context.Context, b *table.Batch, rows evidence.Rows, out map[int]string) error {
 	reader, ok := j.sink.(PriceReader)
 	if !ok || !j.ds.RestsOnDaily {
 		return nil
@@ -337,7 +337,6 @@ func (j *job) spanDiffers(ctx context.Context, b *table.Batch, out map[int]strin
 	if err != nil {
 		return err
 	}
-	rows := evidence.RowsOf(j.ds, b)
 	rowsOf, volumes := map[string][]int{}, map[int]float64{}
 	for r, k := range keys {
 		q, ok := quotes[k]
@@ -615,11 +614,7 @@ func (j *job) chargeBeside(ctx context.Context, batch *table.Batch, cal Calendar
 
 // chargeContradicting marks the rows of a day that cannot follow those of the previous one.
 func (j *job) chargeContradicting(ctx context.Context, later, earlier *evidence.Day, issues *[]fault.Issue) error {
-	var symbols []string
-	for s := range evidence.Contradicted(later, earlier) {
-		symbols = append(symbols, s.String())
-	}
-	return j.chargeRows(ctx, later, symbols, evidence.Finding{
+	return j.chargeRows(ctx, later, symbolsOf(evidence.Contradicted(later, earlier)), evidence.Finding{
 		Reason: fault.ValuesConflict, What: "contradicts " + earlier.Date.String() + " for", Meta: []string{"other_date", earlier.Date.String()},
 	}, issues)
 }
@@ -693,11 +688,7 @@ func (j *job) chargeDependents(ctx context.Context, batch *table.Batch, issues *
 		if other == nil { // nothing is remembered of the dataset
 			continue
 		}
-		var symbols []string
-		for s := range evidence.Disagreeing(other, quotes) {
-			symbols = append(symbols, s.String())
-		}
-		err = j.chargeRows(ctx, other, symbols, evidence.Finding{
+		err = j.chargeRows(ctx, other, symbolsOf(evidence.Disagreeing(other, quotes)), evidence.Finding{
 			Reason: fault.ValuesConflict, What: "differs from daily for", Meta: []string{"other_dataset", catalog.Daily},
 		}, issues)
 		if err != nil {
@@ -705,6 +696,16 @@ func (j *job) chargeDependents(ctx context.Context, batch *table.Batch, issues *
 		}
 	}
 	return nil
+}
+
+// symbolsOf lists the symbols of a finding by row, sorted.
+func symbolsOf[V any](rows map[evidence.Symbol]V) []string {
+	out := make([]string, 0, len(rows))
+	for s := range rows {
+		out = append(out, s.String())
+	}
+	slices.Sort(out)
+	return out
 }
 
 // chargeRows marks rows of targets that are stored as complete and were found to be wrong,

@@ -69,6 +69,7 @@ type work struct {
 	logHeld int64
 
 	before map[coverage.Key]day // the coverage of the partition, and of moved
+	// moved are the stored rows under earlier codes, each with the present code.
 	moved  map[coverage.Key]string
 	newest int64        // highest epoch in it
 	old    *table.Batch // stored rows, nil without a batch

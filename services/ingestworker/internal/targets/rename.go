@@ -3,7 +3,6 @@ package targets
 import (
 	"context"
 	"database/sql/driver"
-	"slices"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/internal/sqlite"
@@ -24,26 +23,26 @@ func (s *Sink) formerCodes(ctx context.Context, group []*work) (map[string][]str
 			return nil, err
 		}
 	}
-	out := map[string][]string{}
-	for _, i := range list {
-		if len(i.Former) > 0 {
-			out[i.Symbol] = slices.Clone(i.Former)
+	current := map[string]string{} // by earlier code
+	for i := range list {
+		for _, code := range list[i].Former {
+			current[code] = list[i].Symbol
 		}
 	}
-	if len(out) == 0 {
+	if len(current) == 0 {
 		return nil, nil
 	}
-	used := map[string]bool{}
-	for _, i := range list {
-		used[i.Symbol] = true
+	for i := range list {
+		delete(current, list[i].Symbol)
 	}
 	for _, w := range group {
-		for _, s := range w.commit.Partition.Symbols {
-			used[s] = true
+		for _, symbol := range w.commit.Partition.Symbols {
+			delete(current, symbol)
 		}
 	}
-	for current, codes := range out {
-		out[current] = slices.DeleteFunc(codes, func(code string) bool { return used[code] })
+	out := map[string][]string{}
+	for code, symbol := range current {
+		out[symbol] = append(out[symbol], code)
 	}
 	return out, nil
 }
@@ -82,13 +81,10 @@ func (w *work) move(ctx context.Context, tx *sqlite.Tx) error {
 	return nil
 }
 
-// stays reports whether a row has an earlier code of a symbol and does not move.
-func (w *work) stays(symbol string, day driver.Value) bool {
-	if len(w.moved) == 0 || slices.Contains(w.commit.Partition.Symbols, symbol) {
-		return false
-	}
+// moves reports whether a row under an earlier code is of a date on which it moves.
+func (w *work) moves(symbol string, day driver.Value) bool {
 	text, _ := day.(string)
 	d, err := parseDate(text)
 	_, moves := w.moved[coverage.Key{Dataset: w.dataset.ID, Date: d, Symbol: symbol}]
-	return err != nil || !moves
+	return err == nil && moves
 }

@@ -32,18 +32,19 @@ func (w *work) readOld(ctx context.Context, tx *sqlite.Tx) (err error) {
 		return nil
 	}
 	// Even if no row is claimed: one may have been added manually.
-	known, part := make(map[string]bool), w.commit.Partition
+	known, part := make(map[string]bool), w.commit.Partition // false for an earlier code
 	for k := range w.before {
-		known[k.Symbol] = true
-	}
-	for _, current := range w.moved {
-		known[current] = true
+		current, moved := w.moved[k]
+		known[k.Symbol] = !moved
+		if moved {
+			known[current] = true
+		}
 	}
 	symbols, dates := pool.KeyColumns(w.dataset, b)
 	at, on := columnOf(b, symbols), columnOf(b, dates)
 	add := func(values []driver.Value) error {
-		s, ok := values[at].(string)
-		if !ok || !known[s] || w.stays(s, values[on]) {
+		s, _ := values[at].(string)
+		if own, ok := known[s]; !ok || !own && !w.moves(s, values[on]) {
 			return nil
 		}
 		return appendRow(b, values)

@@ -89,7 +89,7 @@ func (f *fetch) held(t *tooMany, token string, key quota.Key, sent time.Time) (r
 // status is known.
 func (f *fetch) askedToWait(w quota.Window, until time.Time) error {
 	message := fmt.Sprintf("Tushare responded to %s with HTTP 429 (too many requests) and requires a wait until %s.",
-		f.dataset.ID, until.In(market.Shanghai).Format(moment))
+		f.dataset.ID, until.In(market.Shanghai).Format(market.Moment))
 	reason, kv := fault.QuotaExhausted, f.meta("window", w.String())
 	if w == quota.Minute {
 		reason, kv = fault.RateLimited, []string{"api", f.dataset.ID, "window", w.String()}
@@ -108,9 +108,6 @@ func (f *fetch) limited(calls int, until time.Time, why string) error {
 	return err
 }
 
-// moment is how a message writes a time in Shanghai, as the orchestrator does.
-const moment = "2006-01-02 15:04:05 -07:00"
-
 // exhausted is the fault of a limit per hour or day.
 func (f *fetch) exhausted(w quota.Window, calls int, until time.Time) error {
 	limit := "The limit"
@@ -118,7 +115,7 @@ func (f *fetch) exhausted(w quota.Window, calls int, until time.Time) error {
 		limit = "The limit of " + fault.Count(calls, "call", "calls")
 	}
 	err := fault.New(fault.QuotaExhausted,
-		fmt.Sprintf("%s per %s for %s is used up; calls are expected to work again at %s.", limit, w, f.dataset.ID, until.In(market.Shanghai).Format(moment)),
+		fmt.Sprintf("%s per %s for %s is used up; calls are expected to work again at %s.", limit, w, f.dataset.ID, until.In(market.Shanghai).Format(market.Moment)),
 		f.meta("limit", count(calls), "window", w.String())...)
 	err.RetryAt = until
 	return err

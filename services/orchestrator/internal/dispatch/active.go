@@ -93,7 +93,6 @@ type active struct {
 type part struct {
 	run.Partition
 	inHand bool
-	weight int                     // what it adds to the calls in hand
 	cancel context.CancelCauseFunc // of the current call
 	tries  int                     // failures that count as attempts
 	lost   int                     // dispatches that were lost with the worker

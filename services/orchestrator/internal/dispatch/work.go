@@ -99,8 +99,7 @@ func (l *loop) dispatch(p *part) bool {
 	ctx, cancel := context.WithCancelCause(a.ctx)
 	p.State, p.RetryAt, p.inHand, p.cancel, p.Phases = run.PartitionRunning, time.Time{}, true, cancel, nil
 	p.Attempts++
-	p.weight = p.Calls
-	a.inHand, a.calls = a.inHand+1, a.calls+p.weight
+	a.inHand, a.calls = a.inHand+1, a.calls+p.Calls // these stay the estimate until it has ended
 	a.changed(l, p)
 	job := Job{RunID: a.r.ID, Pool: l.pool, Partition: p.Partition, Epoch: epoch}
 	l.spawn(a, func() func() {
@@ -185,7 +184,7 @@ func (l *loop) ended(p *part, res Result, last Progress, err error) {
 		return
 	}
 	p.inHand, p.cancel = false, nil
-	a.inHand, a.calls = a.inHand-1, a.calls-p.weight
+	a.inHand, a.calls = a.inHand-1, a.calls-p.Calls
 	p.spent += max(res.Calls, last.Calls)
 	p.Calls, p.RetryAt = p.spent, time.Time{}
 	switch {

@@ -83,13 +83,13 @@ func (s *Scheduler) ListSlots(ctx context.Context, pool market.Pool, limit int, 
 // decided lists the slots that have a row, except those that a clock that was ahead has decided.
 // An invalid schedule has no today, so all of them are listed.
 func (s *Scheduler) decided(ctx context.Context, sched slot.Schedule, pool market.Pool, limit int, before string) (rows []slot.Slot, err error) {
-	valid := len(sched.Validate()) == 0
-	var today market.Date
-	var ends time.Time
-	if valid {
-		if today, ends, err = sched.Today(s.now()); err != nil {
+	ahead := func(slot.Slot) bool { return false }
+	if len(sched.Validate()) == 0 {
+		today, ends, err := sched.Today(s.now())
+		if err != nil {
 			return nil, err
 		}
+		ahead = func(v slot.Slot) bool { return v.DecidedAhead(today, ends) }
 	}
 	for len(rows) < limit {
 		page, err := s.ledger.Slots(ctx, pool, limit, before)
@@ -97,7 +97,7 @@ func (s *Scheduler) decided(ctx context.Context, sched slot.Schedule, pool marke
 			return nil, err
 		}
 		for _, v := range page {
-			if !valid || !v.DecidedAhead(today, ends) {
+			if !ahead(v) {
 				rows = append(rows, v)
 			}
 		}

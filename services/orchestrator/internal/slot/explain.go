@@ -18,7 +18,7 @@ func ZoneOr(zone *time.Location) *time.Location {
 // Moment formats a time for users: local date and time to the second, and the offset,
 // because the zone is a setting.
 func Moment(t time.Time, zone *time.Location) string {
-	return t.In(ZoneOr(zone)).Format("2006-01-02 15:04:05 -07:00")
+	return t.In(ZoneOr(zone)).Format(market.Moment)
 }
 
 // Shanghai formats a future time, in a zone and in Shanghai.
